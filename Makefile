@@ -1,0 +1,62 @@
+# The tasks of this project. `make` alone lists them. Nothing needs to be set up by hand before.
+#   make demo GUI=1            show the result in napari
+#   make test ARGS="-k track"  pass options on to pytest
+#   make PYTHON=/path/to/python3.12 setup
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export PYTHON
+
+# Paths here are relative, so the checkout may stand in a folder with spaces in its name.
+BIN := .venv/bin
+PY := $(BIN)/python
+STAMP := .venv/.ready
+
+# Tests open real windows. On Linux without a screen they get a virtual one; where Xvfb is missing,
+# Qt draws off-screen, and the tests that need OpenGL are skipped.
+ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24",env QT_QPA_PLATFORM=offscreen)
+endif
+
+.PHONY: help setup system demo test test-slow lint format docs bench clean
+
+help:  ## list the tasks
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+setup: system $(STAMP)  ## system libraries, .venv, and this project in it
+
+system:
+	@tools/setup.sh system
+
+$(STAMP): pyproject.toml tools/setup.sh | system
+	@tools/setup.sh venv
+	@touch $(STAMP)
+
+demo: setup  ## the whole job on a simulated sample (GUI=1: then show it in napari)
+	$(BIN)/napari-dynaclr demo $(if $(GUI),--gui) $(ARGS)
+
+test: setup  ## the tests, but for the slow ones
+	$(SCREEN) $(PY) -m pytest -m "not slow" $(ARGS)
+
+test-slow: setup  ## the slow tests
+	$(SCREEN) $(PY) -m pytest -m slow $(ARGS)
+
+lint: setup  ## ruff, mypy, import directions, the napari manifest
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(BIN)/lint-imports
+	QT_QPA_PLATFORM=offscreen $(BIN)/npe2 validate --imports src/napari_dynaclr/napari.yaml
+
+format: setup  ## rewrite the code as ruff would
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+docs: setup  ## the documentation, into site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+bench: setup  ## the benchmarks
+	$(PY) benchmarks/run_all.py $(ARGS)
+
+clean:  ## remove .venv and everything built (no results of yours)
+	rm -rf .venv site dist build .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

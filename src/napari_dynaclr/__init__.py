@@ -1,0 +1,72 @@
+"""Embed, map, annotate and classify live cells: DynaCLR for Python, napari and the shell.
+
+The public interface is :func:`open_dataset` and one verb per stage, each loaded
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from napari_dynaclr._version import __version__
+
+if TYPE_CHECKING:
+    from napari_dynaclr.annotation import annotate
+    from napari_dynaclr.classification import classify
+    from napari_dynaclr.conversion import convert
+    from napari_dynaclr.core.dataset import Dataset, open_dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.workspace import Workspace
+    from napari_dynaclr.embedding import embed
+    from napari_dynaclr.evaluation import evaluate
+    from napari_dynaclr.projection import project
+    from napari_dynaclr.sample import simulate
+    from napari_dynaclr.segmentation import segment
+    from napari_dynaclr.tracking import track
+
+_WHERE = {
+    "open_dataset": "core.dataset",
+    "Dataset": "core.dataset",
+    "Fov": "core.fov",
+    "Job": "core.job",
+    "Workspace": "core.workspace",
+    "simulate": "sample",
+    "convert": "conversion",
+    "segment": "segmentation",
+    "track": "tracking",
+    "embed": "embedding",
+    "project": "projection",
+    "annotate": "annotation",
+    "classify": "classification",
+    "evaluate": "evaluation",
+}
+
+__all__ = [
+    "Dataset",
+    "Fov",
+    "Job",
+    "Workspace",
+    "__version__",
+    "annotate",
+    "classify",
+    "convert",
+    "embed",
+    "evaluate",
+    "open_dataset",
+    "project",
+    "segment",
+    "simulate",
+    "track",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

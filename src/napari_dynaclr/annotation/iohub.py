@@ -1,0 +1,113 @@
+"""Annotation tables as napari-iohub writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pydantic import Field
+
+from napari_dynaclr.annotation.journal import UNKNOWN, Mark
+from napari_dynaclr.core.tasks import task_of_column
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.tables import read_csv, validate_nodes
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+
+
+class IohubParams(Params):
+    """Where the table is."""
+
+    path: str = Field(
+        title="Annotation table",
+        description="CSV with the track columns and columns such as infection_state.",
+    )
+    annotator: str = Field(
+        "",
+        title="Annotator",
+        description="Who annotated, where the table has no column 'annotator'.",
+    )
+
+
+def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], str]:
+    """Match the rows of a table to nodes, by (fov_name, id), else (fov_name, t, track_id).
+
+    Blank cells and "unknown" mean not annotated.
+
+    Raises
+    ------
+    InvalidInput
+        If the table has no column of states, or no row matches a node.
+    """
+    path = Path(params.path).expanduser()
+    marks: list[Mark] = []
+    whole = read_csv(path, "annotation table")
+    columns = [str(name) for name in whole if task_of_column(str(name))]
+    if not columns:
+        raise InvalidInput(
+            f"{path} has no column of states such as infection_state: it has "
+            f"{', '.join(map(str, whole.columns))}."
+        )
+    for fov, table in job.track(_by_fov(dataset, whole, path), "match annotations"):
+        matched = _match(table, dataset.workspace.tracks(fov))
+        for column in columns:
+            task = task_of_column(column)
+            given = matched[matched[column].notna() & (matched[column] != UNKNOWN)]
+            marks += [
+                Mark(
+                    fov_name=fov.name,
+                    id=int(row.node),
+                    track_id=int(row.track_id),
+                    t=int(row.t),
+                    z=float(row.z),
+                    y=float(row.y),
+                    x=float(row.x),
+                    task=task.name if task else "",
+                    state=str(state),
+                )
+                for row, state in zip(given.itertuples(), given[column], strict=True)
+            ]
+    if not marks:
+        raise InvalidInput(
+            f"None of the {len(whole)} rows of {path} fits a tracked cell: annotate the tracks of this "
+            "dataset, or import the tracks that the table was made with."
+        )
+    return marks, params.annotator or _annotator(whole)
+
+
+def _by_fov(dataset: Dataset, table: pd.DataFrame, path: Path) -> list[tuple[Fov, pd.DataFrame]]:
+    if "fov_name" in table:
+        names = table["fov_name"].astype(str).str.strip("/")
+    elif len(dataset.fov_names) == 1:
+        names = pd.Series(dataset.fov_names[0], index=table.index)
+    else:
+        raise InvalidInput(
+            f"{path} has no column fov_name, but the dataset has {len(dataset.fov_names)} FOVs: "
+            "add it, or choose one with --fov."
+        )
+    return [
+        (dataset[str(name)], validate_nodes(part.drop(columns="fov_name", errors="ignore"), path))
+        for name, part in table.groupby(names)
+    ]
+
+
+def _match(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that have a node today, its id in the column ``node``."""
+    same_id = table["id"].isin(tracks["id"])
+    if same_id.all():
+        return table.assign(node=table["id"])
+    nodes = tracks.set_index(["t", "track_id"])["id"]
+    found = nodes.reindex(pd.MultiIndex.from_frame(table[["t", "track_id"]])).to_numpy()
+    table = table.assign(node=found)
+    return table[table["node"].notna()]
+
+
+def _annotator(table: pd.DataFrame) -> str:
+    if "annotator" in table and table["annotator"].notna().any():
+        return str(table["annotator"].dropna().iloc[0])
+    return ""

@@ -1,0 +1,193 @@
+"""The journal of annotations: every click is a line on disk before the next one.
+
+The file only ever grows. A line either sets states or undoes an earlier line, so
+the current states follow from reading it from the top, and a crash costs at most
+the click it interrupted.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.errors import InvalidInput, storage_errors
+from napari_dynaclr.core.workspace import now
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+UNKNOWN = "unknown"
+"""State of a cell that someone looked at and could not decide."""
+
+_CANCEL = b"\x18"
+"""Ends a line that a crash cut short, so that it is known to be void."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One cell at one time point given a state.
+
+    Attributes
+    ----------
+    fov_name, id
+        The node.
+    track_id, t
+        Its track and time point, to find it again if ids change.
+    z, y, x
+        Where it was marked, in pixels.
+    task, state
+        Such as "infection" and "infected"; an empty state takes the mark away.
+    """
+
+    fov_name: str
+    id: int
+    track_id: int
+    t: int
+    z: float
+    y: float
+    x: float
+    task: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """What one click (or one import) did.
+
+    Attributes
+    ----------
+    key
+        Names the action.
+    marks
+        The states it set.
+    annotator, date
+        Who, and when (UTC).
+    """
+
+    key: str
+    marks: tuple[Mark, ...]
+    annotator: str
+    date: str
+
+
+def default_annotator() -> str:
+    """Name of the user of this computer."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+class Journal:
+    """Annotations of one dataset.
+
+    Parameters
+    ----------
+    path
+        The file; created by the first action.
+
+    Raises
+    ------
+    InvalidInput
+        If a line other than the last is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._done: list[Action] = []
+        self._undone: list[Action] = []
+        self._closing = b""
+        self._replay()
+
+    def _replay(self) -> None:
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            cut_short = number == len(lines)  # no line feed after it: a crash
+            if not line.strip():
+                continue
+            try:
+                self._apply(json.loads(line))
+                self._closing = b"\n" if cut_short else b""
+            except (ValueError, KeyError, TypeError, IndexError):
+                if cut_short:
+                    self._closing = _CANCEL + b"\n"
+                elif not line.endswith(_CANCEL):
+                    raise InvalidInput(
+                        f"{self.path}, line {number} is damaged: restore the file from a backup "
+                        "or delete that line."
+                    ) from None
+
+    def _apply(self, entry: dict[str, Any]) -> None:
+        if entry["op"] == "set":
+            marks = tuple(Mark(**mark) for mark in entry["marks"])
+            self._done.append(Action(entry["key"], marks, entry["annotator"], entry["date"]))
+            self._undone.clear()
+        elif entry["op"] == "undo":
+            self._undone.append(self._done.pop())
+        elif entry["op"] == "redo":
+            self._done.append(self._undone.pop())
+        else:
+            raise ValueError(entry["op"])
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        text = json.dumps(entry, ensure_ascii=False) + "\n"
+        with storage_errors(f"write to {self.path}"):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(self._closing + text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        self._closing = b""
+        self._apply(entry)
+
+    def add(self, marks: Sequence[Mark], annotator: str = "") -> None:
+        """Record one action; on disk when this returns. No marks, no action."""
+        if marks:
+            self._append(
+                {
+                    "op": "set",
+                    "key": uuid.uuid4().hex[:12],
+                    "annotator": annotator or default_annotator(),
+                    "date": now(),
+                    "marks": [asdict(mark) for mark in marks],
+                }
+            )
+
+    def undo(self) -> Action | None:
+        """Take back the last action; None if there is none."""
+        if not self._done:
+            return None
+        self._append({"op": "undo", "date": now()})
+        return self._undone[-1]
+
+    def redo(self) -> Action | None:
+        """Do the last undone action again; None if there is none."""
+        if not self._undone:
+            return None
+        self._append({"op": "redo", "date": now()})
+        return self._done[-1]
+
+    def states(self) -> dict[tuple[str, int, str], tuple[Mark, Action]]:
+        """Return the mark in force for each (fov_name, id, task), and the action it is from."""
+        found: dict[tuple[str, int, str], tuple[Mark, Action]] = {}
+        for action in self._done:
+            for mark in action.marks:
+                found[mark.fov_name, mark.id, mark.task] = (mark, action)
+        return {place: entry for place, entry in found.items() if entry[0].state}
+
+    def new_only(self, marks: Iterable[Mark]) -> list[Mark]:
+        """Leave out marks that are in force already, so that an import can be repeated."""
+        known = self.states()
+        return [
+            mark
+            for mark in marks
+            if (mark.fov_name, mark.id, mark.task) not in known
+            or known[mark.fov_name, mark.id, mark.task][0].state != mark.state
+        ]

@@ -1,0 +1,206 @@
+"""From annotations to a classifier on disk, and from it to predictions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from napari_dynaclr.classification.validation import cross_validate
+from napari_dynaclr.core.atomic import atomic_file, write_csv, write_text
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.runs import pending, result_key
+from napari_dynaclr.core.shards import write_shard
+from napari_dynaclr.core.tables import PREDICTION_COLUMNS, lineage_roots
+from napari_dynaclr.core.tasks import find_task
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import anndata as ad
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.registry import Method
+    from napari_dynaclr.core.workspace import Workspace
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier and what it was learnt from.
+
+    Attributes
+    ----------
+    task, embedding
+        What it predicts, from what.
+    model
+        Has ``predict_proba`` and ``classes_``.
+    key
+        Identifies annotations, settings and embedding.
+    """
+
+    task: str
+    embedding: str
+    model: Any
+    key: str
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """Annotated cells: vectors (N, D), states (N,) and the groups they belong to (N,)."""
+
+    vectors: NDArray[np.float32]
+    states: NDArray[np.str_]
+    lineage: NDArray[np.str_]
+    fov: NDArray[np.str_]
+
+    @property
+    def well(self) -> NDArray[np.str_]:
+        return np.array([name.rpartition("/")[0] for name in self.fov])
+
+
+def learn(
+    dataset: Dataset, method: Method, module: ModuleType, params: Any, job: Job
+) -> Classifier:
+    """Fit, cross-validate and save a classifier of one task.
+
+    Raises
+    ------
+    InvalidInput
+        If there are no annotations of the task, or of one state only.
+    """
+    workspace = dataset.workspace
+    inputs = [
+        workspace.require(
+            f"embeddings.{params.embedding}", fov, f"embedding '{params.embedding}'", "embed"
+        )
+        for fov in dataset.fovs
+    ]
+    cells = _annotated(dataset, params, job)
+    digest = pd.util.hash_array(np.append(cells.states, cells.lineage).astype(object)).sum()
+    digest += int(np.abs(cells.vectors).sum(dtype=np.float64) * 1e3)
+    key = result_key(method, params, *inputs, digest)
+
+    def fit(vectors: NDArray[np.float32], states: NDArray[np.str_]) -> Any:
+        return module.fit(vectors, states, params)
+
+    job.report("cross-validate")
+    report = {
+        "task": params.task,
+        "embedding": params.embedding,
+        "method": method.name,
+        "annotated": {
+            str(state): int(count)
+            for state, count in zip(*np.unique(cells.states, return_counts=True), strict=True)
+        },
+        "cross_validation": {
+            split: cross_validate(fit, cells.vectors, cells.states, groups, params.folds)
+            for split, groups in (
+                ("track", cells.lineage),
+                ("fov", cells.fov),
+                ("well", cells.well),
+            )
+        },
+    }
+    job.report("fit")
+    model = fit(cells.vectors, cells.states)
+    _save(workspace, params.task, model, report)
+    return Classifier(params.task, params.embedding, model, key)
+
+
+def _save(workspace: Workspace, task: str, model: Any, report: dict[str, Any]) -> None:
+    import skops.io
+
+    file = workspace.classifier(task)
+    with atomic_file(file) as temporary:
+        skops.io.dump(model, temporary)
+    write_text(file.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+
+
+def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
+    """Collect the annotated cells, FOV by FOV; "unknown" is not a state."""
+    source = dataset.select(params.learn_from) if params.learn_from else dataset
+    column = find_task(params.task).column
+    table = dataset.workspace.annotations()
+    if column not in table:
+        known = [name for name in table if str(name).endswith("_state")]
+        raise InvalidInput(
+            f"No cell has been annotated for '{params.task}' "
+            f"(there are {', '.join(known) or 'no annotations'}): run 'annotate' first."
+        )
+    table = table[table[column].notna() & (table[column] != UNKNOWN)]
+    parts: list[_Annotated] = []
+    for fov in job.track(source.fovs, "annotated cells"):
+        states = table[table["fov_name"] == fov.name].set_index("id")[column]
+        if states.empty:
+            continue
+        shard = dataset.workspace.embedding(params.embedding, fov)
+        rows = np.flatnonzero(shard.obs["id"].isin(states.index))
+        obs = shard.obs.iloc[rows]
+        root = lineage_roots(shard.obs)
+        parts.append(
+            _Annotated(
+                np.asarray(shard.X[rows], np.float32),
+                states.loc[obs["id"]].to_numpy(str),
+                np.array([f"{fov.name}/{root[track]}" for track in obs["track_id"]]),
+                np.full(len(rows), fov.name),
+            )
+        )
+    if not parts:
+        raise InvalidInput(
+            f"No annotation of '{params.task}' is on a cell of the chosen FOVs: annotate some "
+            "cells, or choose other FOVs."
+        )
+    cells = _Annotated(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("vectors", "states", "lineage", "fov")
+        )
+    )
+    found = np.unique(cells.states)
+    if len(found) < 2:
+        raise InvalidInput(
+            f"All {len(cells.states)} annotations of '{params.task}' say '{found[0]}': annotate "
+            "cells in another state too."
+        )
+    return cells
+
+
+def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
+    """Predict every cell, shard by shard, and write the table of predictions."""
+    workspace = dataset.workspace
+    task, states = classifier.task, [str(state) for state in classifier.model.classes_]
+    result = f"predictions.{classifier.embedding}.{task}"
+    keys = dict.fromkeys(dataset.fov_names, classifier.key)
+    done, todo = pending(dataset, result, keys)
+    for fov in job.track(todo, "predict", done=len(done), total=len(dataset.fovs)):
+        shard = workspace.embedding(classifier.embedding, fov)
+        probability = classifier.model.predict_proba(np.asarray(shard.X, np.float32))
+        shard.obs[f"predicted_{task}"] = np.array(states)[probability.argmax(axis=1)]
+        shard.obsm[f"predicted_{task}_proba"] = probability
+        shard.uns[f"predicted_{task}_classes"] = np.array(states)
+        write_shard(workspace.shard(classifier.embedding, fov), shard)
+        workspace.mark_complete(result, fov, classifier.key)
+    tables = [
+        _table(workspace.embedding(classifier.embedding, fov), task, states)
+        for fov in dataset.fovs
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    write_csv(workspace.predictions(task), table)
+    return table
+
+
+def _table(shard: ad.AnnData, task: str, states: list[str]) -> pd.DataFrame:
+    table = shard.obs[PREDICTION_COLUMNS].reset_index(drop=True)
+    probability = shard.obsm[f"predicted_{task}_proba"]
+    table[f"predicted_{task}"] = shard.obs[f"predicted_{task}"].to_numpy()
+    table["confidence"] = probability.max(axis=1)
+    for i, state in enumerate(states):
+        table[f"probability_{state}"] = probability[:, i]
+    return table

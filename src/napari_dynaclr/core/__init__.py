@@ -1,0 +1,1 @@
+"""The vocabulary every stage shares; importing it loads neither torch nor napari."""

@@ -1,0 +1,75 @@
+"""Choice of the device that networks run on."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from napari_dynaclr.core.errors import InvalidInput, MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Device(Enum):
+    """Where to compute; ``auto`` takes CUDA, else Apple's MPS, else the CPU."""
+
+    AUTO = "auto"
+    CUDA = "cuda"
+    MPS = "mps"
+    CPU = "cpu"
+
+
+def available_devices() -> list[Device]:
+    """Devices that torch can use on this machine, the fastest first.
+
+    Raises
+    ------
+    MissingExtra
+        If torch is not installed.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise MissingExtra("torch", "torch") from None
+    found = [Device.CUDA] if torch.cuda.is_available() else []
+    if torch.backends.mps.is_available():
+        found.append(Device.MPS)
+    return [*found, Device.CPU]
+
+
+def choose_device(wanted: Device = Device.AUTO) -> Device:
+    """Settle on a device that is there.
+
+    Raises
+    ------
+    InvalidInput
+        If the wanted device is not available.
+    MissingExtra
+        If torch is not installed.
+    """
+    found = available_devices()
+    if wanted is Device.AUTO:
+        return found[0]
+    if wanted not in found:
+        raise InvalidInput(
+            f"Device '{wanted.value}' is not available on this machine: "
+            f"choose {' or '.join(device.value for device in [Device.AUTO, *found])}."
+        )
+    return wanted
+
+
+@contextmanager
+def device_memory(device: Device) -> Iterator[None]:
+    """Release the device's cached memory when a job ends, however it ends."""
+    try:
+        yield
+    finally:
+        if device in (Device.CUDA, Device.MPS):
+            import gc
+
+            import torch
+
+            gc.collect()
+            (torch.cuda if device is Device.CUDA else torch.mps).empty_cache()

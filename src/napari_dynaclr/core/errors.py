@@ -1,0 +1,92 @@
+"""What can go wrong on real input, each as one clear line.
+
+Every message says what is wrong and what to do about it. The command line prints
+it and exits with :attr:`DynaclrError.exit_code`; the GUI shows it as a
+notification. Programming errors are not caught: they keep their traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class DynaclrError(Exception):
+    """Base of all errors meant for the user: one line, no traceback."""
+
+    exit_code = 2
+
+
+class InvalidInput(DynaclrError):
+    """The user's data or settings cannot be used as they are."""
+
+
+class MissingInput(DynaclrError):
+    """A stage needs the result of another stage that has not been run.
+
+    Parameters
+    ----------
+    what
+        What is missing, in the user's words ("tracks").
+    made_by
+        The stage that makes it ("track"), so that the GUI can offer to run it.
+    where
+        The FOV concerned, if it is missing for one only.
+    """
+
+    def __init__(self, what: str, made_by: str, where: str = "") -> None:
+        self.what, self.made_by, self.where = what, made_by, where
+        place = f" for FOV {where}" if where else ""
+        super().__init__(f"No {what} found{place}: run '{made_by}' first.")
+
+
+class MissingExtra(DynaclrError):
+    """An optional engine is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        self.package, self.extra = package, extra
+        super().__init__(
+            f"{package} is not installed: run  pip install \"napari-dynaclr[{extra}]\""
+        )
+
+
+class StorageError(DynaclrError):
+    """The disk refused to be read or written."""
+
+
+class Cancelled(Exception):  # noqa: N818 - cancelling is not an error
+    """The user asked a job to stop. Cancelled is not failed."""
+
+
+_STORAGE_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space, then run again to resume",
+    errno.EDQUOT: "the disk quota is used up: free some space, then run again to resume",
+    errno.EROFS: "the disk is read-only: choose another folder with --workspace",
+    errno.EACCES: "permission denied: choose another folder with --workspace",
+    errno.EPERM: "permission denied: choose another folder with --workspace",
+    errno.ENOTDIR: "part of the path is a file: choose another folder with --workspace",
+}
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Turn operating-system errors into a :class:`StorageError`.
+
+    Parameters
+    ----------
+    doing
+        What was being done, as in "write tracks of A/1/0".
+
+    Raises
+    ------
+    StorageError
+        In place of an :class:`OSError` with a known cause; others pass through.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = _STORAGE_REASONS.get(error.errno or 0)
+        if reason is None:
+            raise
+        raise StorageError(f"Cannot {doing}: {reason}.") from error

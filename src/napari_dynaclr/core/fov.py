@@ -1,0 +1,201 @@
+"""Fov: one field of view over time, read lazily and read-only."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.multiscale import Multiscale, first_line, ome_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import dask.array as da
+    from numpy.typing import NDArray
+
+
+class Fov:
+    """One field of view (position) over time, read lazily.
+
+    Parameters
+    ----------
+    path
+        Folder of the multiscale image.
+    name
+        ``row/column/fov``.
+    extra
+        Further channels of the same FOV kept elsewhere (virtual stain), looked up
+        when the image itself has no channel of that name.
+    """
+
+    def __init__(self, path: Path, name: str, extra: Fov | None = None) -> None:
+        self.path = path
+        self.name = name
+        self._extra = extra
+
+    def __repr__(self) -> str:
+        return f"Fov({self.name!r})"
+
+    @property
+    def well(self) -> str:
+        """``row/column`` of the FOV."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def file_name(self) -> str:
+        """The name as a file name: ``row_column_fov``."""
+        return self.name.replace("/", "_")
+
+    @cached_property
+    def _multiscale(self) -> Multiscale:
+        return Multiscale.open(self.path, self.name, self.attributes)
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """All metadata of the position, OME keys unwrapped."""
+        return ome_attributes(self.path)
+
+    @property
+    def ome_version(self) -> Literal["0.4", "0.5"]:
+        """OME-Zarr version of the source: "0.4" or "0.5"."""
+        return "0.5" if "ome" in self.attributes else "0.4"
+
+    @property
+    def channels(self) -> list[str]:
+        """Channel names: the source's own, then those made by virtual staining."""
+        own = self._multiscale.channels
+        return own if self._extra is None else own + self._extra.channels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(T, Z, Y, X)."""
+        return self._multiscale.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the pixels."""
+        return self._multiscale.array.dtype
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Voxel size (z, y, x) in um."""
+        return self._multiscale.scale
+
+    @property
+    def frame_interval(self) -> float | None:
+        """Seconds between time points; None where the file does not say."""
+        return self._multiscale.frame_interval
+
+    def _source(self, channel: str) -> tuple[Multiscale, int]:
+        if channel in self._multiscale.channels:
+            return self._multiscale, self._multiscale.channels.index(channel)
+        if self._extra is not None and channel in self._extra.channels:
+            return self._extra._source(channel)
+        raise InvalidInput(
+            f"FOV {self.name} has no channel '{channel}': choose one of "
+            f"{', '.join(self.channels)}."
+        )
+
+    def image(self, channel: str) -> da.Array:
+        """One channel as a lazy (T, Z, Y, X) array, chunked as on disk.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such channel.
+        """
+        source, index = self._source(channel)
+        return source.lazy(index)
+
+    def frames(
+        self,
+        channels: Sequence[str],
+        times: Iterable[int] | None = None,
+        *,
+        allow_empty: bool = False,
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Read time points in order, each source chunk once.
+
+        Time points that share a chunk are read together; memory holds one such
+        block at a time, however long the movie.
+
+        Parameters
+        ----------
+        channels
+            Channels to read, in this order.
+        times
+            Ascending time points; all by default.
+        allow_empty
+            Let frames through that hold nothing but zeros or NaN.
+
+        Yields
+        ------
+        tuple
+            (t, array of shape (C, Z, Y, X)); stray NaN are set to the frame's median.
+
+        Raises
+        ------
+        InvalidInput
+            For an unknown channel, a frame of nothing but zeros or NaN, or a
+            damaged chunk.
+        """
+        sources = [self._source(channel) for channel in channels]
+        wanted = list(range(self.shape[0])) if times is None else list(times)
+        step = max((source.time_chunk for source, _ in sources), default=1)
+        position = 0
+        while position < len(wanted):
+            block = wanted[position] // step
+            here = [t for t in wanted[position:] if t // step == block]
+            data = self._read(sources, channels, here[0], here[-1] + 1)
+            for t in here:
+                frame = np.stack([channel_data[t - here[0]] for channel_data in data])
+                if not allow_empty:
+                    self._refuse_empty(frame, channels, t)
+                yield t, _fill_nan(frame)
+            position += len(here)
+
+    def _read(
+        self, sources: list[tuple[Multiscale, int]], names: Sequence[str], start: int, stop: int
+    ) -> list[NDArray[Any]]:
+        """Read (T, Z, Y, X) of each channel; channels of one array in one request."""
+        result: dict[int, NDArray[Any]] = {}
+        for source in {id(s): s for s, _ in sources}.values():
+            places = [i for i, (s, _) in enumerate(sources) if s is source]
+            try:
+                data = source.read(start, stop, [sources[i][1] for i in places])
+            except (OSError, ValueError, RuntimeError) as error:
+                until = f"-{stop - 1}" if stop - start > 1 else ""
+                raise InvalidInput(
+                    f"Cannot read FOV {self.name}, time point {start}{until}, channel "
+                    f"{', '.join(names[i] for i in places)}: a chunk is damaged or unreadable "
+                    f"({first_line(error)}). Restore it from the original data."
+                ) from error
+            for place, channel_data in zip(places, data, strict=True):
+                result[place] = channel_data
+        return [result[i] for i in range(len(sources))]
+
+    def _refuse_empty(self, frame: NDArray[Any], channels: Sequence[str], t: int) -> None:
+        for name, image in zip(channels, frame, strict=True):
+            finite = np.isfinite(image) if image.dtype.kind == "f" else None
+            what = "NaN" if finite is not None and not finite.any() else ""
+            if not what and not image.any():
+                what = "zeros"
+            if what:
+                raise InvalidInput(
+                    f"FOV {self.name}, channel {name}, time point {t} holds nothing but {what}: "
+                    "restore the frame, or leave it out with empty_frames=skip where the "
+                    "method offers it."
+                )
+
+
+def _fill_nan(frame: NDArray[Any]) -> NDArray[Any]:
+    if frame.dtype.kind != "f" or not np.isnan(frame).any():
+        return frame
+    for image in frame:
+        holes = np.isnan(image)
+        image[holes] = 0.0 if holes.all() else np.nanmedian(image)
+    return frame

@@ -1,0 +1,127 @@
+"""Job: progress and cancelling, the same for a script, a terminal and a GUI."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from napari_dynaclr.core.errors import Cancelled
+
+T = TypeVar("T")
+
+
+class JobState(Enum):
+    """Where a job stands; asked to cancel is not yet cancelled."""
+
+    RUNNING = "running"
+    CANCEL_REQUESTED = "cancel requested"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one level of a job has come.
+
+    Attributes
+    ----------
+    text
+        What is being done, in the user's words.
+    done, total
+        Finished and expected items; ``total`` is 0 where it is unknown.
+    level
+        Depth of nesting: 0 for the outermost loop (usually FOVs).
+    seconds_left
+        Estimate for this level, or None before the first item is finished.
+    """
+
+    text: str
+    done: int
+    total: int
+    level: int = 0
+    seconds_left: float | None = None
+
+
+class Job:
+    """One run of some stage: reports progress, and stops when asked.
+
+    A stage always has a job; without a listener it is a null job, so that code
+    needs no checks for optional callbacks. Methods may be called from any thread.
+
+    Parameters
+    ----------
+    on_progress
+        Called with each :class:`Progress`, on the thread that does the work.
+    """
+
+    def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self._on_progress = on_progress
+        self._cancel = threading.Event()
+        self._level = 0
+
+    @property
+    def state(self) -> JobState:
+        """Whether the job runs freely or has been asked to stop."""
+        return JobState.CANCEL_REQUESTED if self._cancel.is_set() else JobState.RUNNING
+
+    def cancel(self) -> None:
+        """Ask the job to stop at its next item."""
+        self._cancel.set()
+
+    def check(self) -> None:
+        """Stop here if asked to.
+
+        Raises
+        ------
+        Cancelled
+            If :meth:`cancel` was called.
+        """
+        if self._cancel.is_set():
+            raise Cancelled
+
+    def report(
+        self, text: str, done: int = 0, total: int = 0, seconds_left: float | None = None
+    ) -> None:
+        """Tell the listener where the innermost level stands, then :meth:`check`."""
+        if self._on_progress is not None:
+            self._on_progress(Progress(text, done, total, self._level, seconds_left))
+        self.check()
+
+    def track(
+        self, items: Iterable[T], text: str, total: int | None = None, done: int = 0
+    ) -> Iterator[T]:
+        """Iterate over ``items``, reporting each; loops may be nested.
+
+        Parameters
+        ----------
+        items
+            What to work through.
+        text
+            What is being done, in the user's words.
+        total
+            Number of items with those in ``done``; taken from ``len(items)`` if omitted.
+        done
+            Items that an earlier run had finished already.
+
+        Raises
+        ------
+        Cancelled
+            Before the next item, if the job was asked to stop.
+        """
+        if total is None:
+            total = len(items) + done if isinstance(items, Sized) else 0
+        level, start, finished = self._level, time.monotonic(), 0
+        self.report(text, done, total)
+        try:
+            for item in items:
+                self.check()
+                self._level = level + 1
+                yield item
+                self._level = level
+                finished += 1
+                left = (total - done - finished) * (time.monotonic() - start) / finished
+                self.report(text, done + finished, total, max(left, 0.0) if total else None)
+        finally:
+            self._level = level

@@ -1,0 +1,214 @@
+"""Normalisation statistics per dataset, FOV and time point.
+
+VisCy's ``normalization`` attributes are used where a dataset has them. Where not,
+one streaming pass computes the same statistics from the same sample (every 32nd
+pixel in Y and X) and keeps them in the workspace, as the source is read-only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_dynaclr.core.atomic import write_text
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.runs import source_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+
+Level = Literal["dataset", "fov", "timepoint"]
+Statistics = dict[str, float]
+
+GRID = 32
+"""Spacing of the sampled pixels in Y and X, VisCy's."""
+
+EPSILON = 1e-8
+
+_PERCENTILES = {"p1": 1, "p5": 5, "p95": 95, "p99": 99}
+_SKETCH = np.linspace(0, 100, 1001)
+
+
+def normalize(image: NDArray[Any], statistics: Statistics, sub: str, div: str) -> NDArray[Any]:
+    """Return ``(image - sub) / (div + 1e-8)`` in float32, VisCy's formula.
+
+    Parameters
+    ----------
+    image
+        Any shape.
+    statistics
+        From :func:`statistics`.
+    sub, div
+        Names of statistics, such as "mean" and "std", or "median" and "iqr".
+    """
+    scaled = (np.asarray(image, np.float32) - statistics[sub]) / (statistics[div] + EPSILON)
+    return scaled.astype(np.float32, copy=False)
+
+
+def summarize(sample: NDArray[Any]) -> Statistics:
+    """Statistics of a sample of pixels, under VisCy's names."""
+    values = np.asarray(sample, dtype=np.float64).ravel()
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "min": float(values.min()),
+        "max": float(values.max()),
+        **_quantile_statistics(np.percentile(values, _SKETCH)),
+    }
+
+
+def _quantile_statistics(sketch: NDArray[np.floating]) -> Statistics:
+    """Derive median, IQR and the percentiles from quantiles at :data:`_SKETCH`."""
+
+    def at(percentile: float) -> float:
+        return float(np.interp(percentile, _SKETCH, sketch))
+
+    found = {name: at(percentile) for name, percentile in _PERCENTILES.items()}
+    return {
+        "median": at(50),
+        "iqr": at(75) - at(25),
+        **found,
+        "p95_p5": found["p95"] - found["p5"],
+        "p99_p1": found["p99"] - found["p1"],
+    }
+
+
+def statistics(
+    dataset: Dataset,
+    fov: Fov,
+    channels: Sequence[str],
+    level: Level = "fov",
+    job: Job | None = None,
+) -> dict[str, Any]:
+    """Statistics of some channels of a FOV.
+
+    Parameters
+    ----------
+    dataset
+        The dataset; for level "dataset" all its FOVs are needed.
+    fov
+        The FOV concerned.
+    channels
+        Channel names.
+    level
+        "dataset", "fov", or "timepoint".
+    job
+        Progress of the pass over the pixels, where one is needed.
+
+    Returns
+    -------
+    dict
+        Channel -> statistics; for "timepoint", channel -> time point -> statistics.
+    """
+    job = job or Job()
+    name = f"{level}_statistics"
+    stored = {channel: _from_source(fov, channel, name) for channel in channels}
+    missing = [channel for channel, found in stored.items() if found is None]
+    if missing and level == "dataset":
+        stored.update(_over_dataset(dataset, missing, job))
+    elif missing:
+        computed = _of_fov(dataset, fov, missing, job)
+        stored.update({channel: computed[channel][name] for channel in missing})
+    return stored
+
+
+def _from_source(fov: Fov, channel: str, level: str) -> Any:
+    try:
+        found = fov.attributes["normalization"][channel][level]
+    except (KeyError, TypeError):
+        return None
+    if level == "timepoint_statistics":
+        return {int(t): values for t, values in found.items()} or None
+    return found or None
+
+
+def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
+    """Read a FOV's statistics from the workspace, computing what is not there."""
+    file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
+    known = _load(file, source_key(fov))
+    missing = [channel for channel in channels if channel not in known]
+    if missing:
+        known.update(_compute(fov, missing, job))
+        dataset.workspace.prepare(dataset.channels)
+        write_text(file, json.dumps({"source": source_key(fov), "channels": known}))
+    for entry in known.values():
+        entry["timepoint_statistics"] = {
+            int(t): values for t, values in entry["timepoint_statistics"].items()
+        }
+    return known
+
+
+def _load(file: Path, source: str) -> dict[str, Any]:
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        return dict(stored["channels"]) if stored["source"] == source else {}
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
+
+
+def _compute(fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
+    """One pass over a FOV; per time point a sample, summarised before the next."""
+    per_time: dict[str, dict[int, Statistics]] = {channel: {} for channel in channels}
+    sketches: dict[str, list[NDArray[np.floating]]] = {channel: [] for channel in channels}
+    frames = fov.frames(channels, allow_empty=True)
+    for t, frame in job.track(frames, f"statistics {fov.name}", total=fov.shape[0]):
+        for channel, image in zip(channels, frame, strict=True):
+            sample = image[:, ::GRID, ::GRID]
+            per_time[channel][t] = summarize(sample)
+            sketches[channel].append(np.percentile(sample, _SKETCH))
+    return {
+        channel: {
+            "timepoint_statistics": per_time[channel],
+            "fov_statistics": pool(list(per_time[channel].values()), sketches[channel]),
+            # The sketch lets a dataset's percentiles be pooled without its pixels.
+            "sketch": np.percentile(np.concatenate(sketches[channel]), _SKETCH).tolist(),
+        }
+        for channel in channels
+    }
+
+
+def pool(parts: Sequence[Statistics], sketches: Sequence[NDArray[np.floating]]) -> Statistics:
+    """Combine statistics of samples of equal size.
+
+    Mean, standard deviation, minimum and maximum are exact; the percentiles come
+    from the parts' 1,001 quantiles each.
+
+    Raises
+    ------
+    InvalidInput
+        If there are no parts.
+    """
+    if not parts:
+        raise InvalidInput("There are no pixels to take statistics of.")
+    means = np.array([part["mean"] for part in parts])
+    variances = np.array([part["std"] for part in parts]) ** 2
+    return {
+        "mean": float(means.mean()),
+        "std": float(np.sqrt((variances + (means - means.mean()) ** 2).mean())),
+        "min": min(part["min"] for part in parts),
+        "max": max(part["max"] for part in parts),
+        **_quantile_statistics(np.percentile(np.concatenate(sketches), _SKETCH)),
+    }
+
+
+def _over_dataset(dataset: Dataset, channels: Sequence[str], job: Job) -> dict[str, Statistics]:
+    per_fov = [
+        _of_fov(dataset, fov, channels, job)
+        for fov in job.track(dataset.fovs, "statistics of the dataset")
+    ]
+    return {
+        channel: pool(
+            [entry[channel]["fov_statistics"] for entry in per_fov],
+            [np.asarray(entry[channel]["sketch"]) for entry in per_fov],
+        )
+        for channel in channels
+    }

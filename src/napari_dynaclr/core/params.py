@@ -1,0 +1,64 @@
+"""Params: a method's settings, described once.
+
+The fields of a subclass give the form in the GUI, the options of the command
+line with their help, and the record of provenance.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_dynaclr.core.errors import InvalidInput
+
+
+class Params(BaseModel):
+    """Settings of one method: frozen, unknown names refused.
+
+    Subclasses write each field once, with ``Field(title=, description=, ge=, le=)``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Build from loose values, as a file or a command line holds them.
+
+        Parameters
+        ----------
+        values
+            Field names and values; text is converted where that is safe.
+
+        Raises
+        ------
+        InvalidInput
+            If a name is unknown or a value not allowed; one line names them all.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            reasons = "; ".join(cls._reason(detail) for detail in error.errors())
+            raise InvalidInput(f"{reasons}.") from None
+
+    @classmethod
+    def _reason(cls, detail: Any) -> str:
+        name = ".".join(str(part) for part in detail["loc"]) or cls.__name__
+        if detail["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name, cls.model_fields, n=1)
+            known = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
+            return f"unknown setting '{name}' ({known})"
+        if detail["type"] == "missing":
+            return f"'{name}' is required"
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        return f"{name} = {detail['input']!r}: {message}"
+
+    def digest(self) -> str:
+        """Short hash of the settings; equal settings give equal digests."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

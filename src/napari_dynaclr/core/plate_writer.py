@@ -1,0 +1,179 @@
+"""FovWriter: one FOV of an OME-Zarr plate of results, written time point by time point."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_dynaclr.core.atomic import remove, replace_folder, write_csv, write_text
+from napari_dynaclr.core.multiscale import ome_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import DTypeLike, NDArray
+
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.workspace import Workspace
+
+
+class FovWriter:
+    """Write an image result of one FOV, resumable, published when complete.
+
+    The array grows in a hidden folder; :meth:`publish` moves it into the plate, so
+    that other tools only ever see complete FOVs. An interrupted run under the same
+    key continues after the last finished time point.
+
+    Parameters
+    ----------
+    workspace
+        Where to write.
+    result
+        Name of the result, which is the plate's name too.
+    fov
+        The source FOV: gives name, shape, scale and OME-Zarr version.
+    key
+        What the result is made from (:func:`~napari_dynaclr.core.runs.result_key`).
+    channels
+        Channel names.
+    dtype
+        Data type of the pixels.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        result: str,
+        fov: Fov,
+        key: str,
+        channels: Sequence[str],
+        dtype: DTypeLike = np.uint32,
+    ) -> None:
+        self._workspace, self._result, self._fov, self._key = workspace, result, fov, key
+        self._channels = list(channels)
+        self._folder = workspace.partial(result, fov, key)
+        self._image = self._folder / "image"
+        self._progress = self._folder / "progress.json"
+        if not (self._progress.exists() and self._image.is_dir()):
+            self._create(np.dtype(dtype))
+        self._array = self._open()
+        self.notes = list(json.loads(self._progress.read_text(encoding="utf-8")))
+
+    def _create(self, dtype: np.dtype[np.generic]) -> None:
+        from iohub.ngff import TransformationMeta, open_ome_zarr
+
+        t, z, y, x = self._fov.shape
+        scale = TransformationMeta(
+            type="scale", scale=[self._fov.frame_interval or 1.0, 1.0, *self._fov.scale]
+        )
+        with open_ome_zarr(
+            self._image,
+            layout="fov",
+            mode="w",
+            channel_names=self._channels,
+            version=self._fov.ome_version,
+            disable_path_checking=True,
+        ) as position:
+            position.create_zeros(
+                "0",
+                shape=(t, len(self._channels), z, y, x),
+                dtype=dtype,
+                chunks=(1, 1, z, min(y, 1024), min(x, 1024)),
+                transform=[scale],
+            )
+        write_text(self._progress, "[]")
+
+    def _open(self):  # noqa: ANN202 - zarr's array type is generic over its version
+        import zarr
+
+        return zarr.open_array(self._image / "0", mode="r+")
+
+    @property
+    def next_time(self) -> int:
+        """First time point still to be written."""
+        return len(self.notes)
+
+    def write(self, t: int, frame: NDArray[np.generic], note: int = 0) -> None:
+        """Write one time point and note that it is there.
+
+        Parameters
+        ----------
+        t
+            :attr:`next_time`; time points come in order.
+        frame
+            Pixels, (C, Z, Y, X).
+        note
+            A figure to keep for this time point, found again in :attr:`notes`.
+        """
+        if t != self.next_time:
+            raise ValueError(f"time point {t} out of order: {self.next_time} is next")
+        self._array[t] = frame
+        self.notes.append(note)
+        write_text(self._progress, json.dumps(self.notes))
+
+    def publish(self, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
+        """Move the finished FOV into its plate and mark it complete.
+
+        Parameters
+        ----------
+        tables
+            CSV files to lie beside the image, by file name.
+        """
+        for name, table in (tables or {}).items():
+            write_csv(self._image / name, table)
+        for stray in self._image.rglob("*"):
+            if _STRAY.search(stray.name):
+                stray.unlink()
+        plate = self._workspace.plate(self._result)
+        with self._workspace.lock():
+            # Metadata last: a plate never lists a FOV that is not there.
+            replace_folder(self._image, plate / self._fov.name)
+            _list_position(plate, self._fov)
+        self._workspace.mark_complete(self._result, self._fov, self._key)
+        remove(self._folder)
+
+
+# What zarr leaves behind when it is killed in the middle of a chunk.
+_STRAY = re.compile(r"\.[0-9a-f]{32}\.partial$")
+
+
+def _list_position(plate: Path, fov: Fov) -> None:
+    """Enter a FOV in the metadata of its plate and well, creating them as needed."""
+    row, column, name = fov.name.split("/")
+    path = f"{row}/{column}"
+    version = fov.ome_version
+    well = _group(plate / path, version).get("well", {"images": []})
+    if name not in [image["path"] for image in well["images"]]:
+        well["images"].append({"acquisition": 0, "path": name})
+    about = _group(plate, version).get(
+        "plate", {"acquisitions": [{"id": 0}], "rows": [], "columns": [], "wells": []}
+    )
+    for kind, entry in (("rows", row), ("columns", column)):
+        if {"name": entry} not in about[kind]:
+            about[kind].append({"name": entry})
+    if path not in [entry["path"] for entry in about["wells"]]:
+        about["wells"].append(
+            {
+                "path": path,
+                "rowIndex": about["rows"].index({"name": row}),
+                "columnIndex": about["columns"].index({"name": column}),
+            }
+        )
+    _group(plate / row, version)
+    _group(plate / path, version, {"well": {"version": version, **well}})
+    _group(plate, version, {"plate": {"version": version, **about}})
+
+
+def _group(path: Path, version: str, ome: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Open or create a Zarr group, add OME metadata to it, and return what it has."""
+    import zarr
+
+    group = zarr.open_group(path, mode="a", zarr_format=3 if version == "0.5" else 2)
+    if ome is not None:
+        group.attrs.update({"ome": {"version": version, **ome}} if version == "0.5" else ome)
+    return ome_attributes(path)

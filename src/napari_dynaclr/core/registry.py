@@ -1,0 +1,190 @@
+"""Registry: every method of every stage, by name, loaded when it is used.
+
+A new method is one file with one Params class and one function, and one line in
+:data:`METHODS`; its command, its form and its contract test follow from that.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.errors import InvalidInput, MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from napari_dynaclr.core.params import Params
+
+_ROOT = "napari_dynaclr"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to do one stage.
+
+    Attributes
+    ----------
+    stage
+        The verb of the Python and command-line interface, such as "track".
+    name
+        Short name, unique within the stage.
+    title
+        What it does, in the user's words.
+    module
+        Where it lives, relative to the package.
+    params
+        Name of its Params class in that module.
+    extra
+        The optional dependency group it needs, if any.
+    """
+
+    stage: str
+    name: str
+    title: str
+    module: str
+    params: str
+    extra: str = ""
+
+    def load(self) -> ModuleType:
+        """Import the method's module.
+
+        Raises
+        ------
+        MissingExtra
+            If a package of its extra is not installed.
+        """
+        try:
+            return import_module(f"{_ROOT}.{self.module}")
+        except ModuleNotFoundError as error:
+            if self.extra and error.name and not error.name.startswith(_ROOT):
+                raise MissingExtra(error.name, self.extra) from None
+            raise
+
+    def params_class(self) -> type[Params]:
+        """Import the method's Params class."""
+        found: type[Params] = getattr(self.load(), self.params)
+        return found
+
+    def verb(self) -> Callable[..., Any]:
+        """Import the function that runs the method's stage."""
+        package = self.module.partition(".")[0]
+        found: Callable[..., Any] = getattr(import_module(f"{_ROOT}.{package}"), self.stage)
+        return found
+
+
+METHODS: tuple[Method, ...] = (
+    Method("segment", "threshold", "Nuclei by local threshold and watershed",
+           "segmentation.threshold", "ThresholdParams"),
+    Method("segment", "import", "Take existing label images",
+           "segmentation.importing", "ImportParams"),
+    Method("track", "laptrack", "Link by assignment, with gaps and divisions",
+           "tracking.laptrack", "LapTrackParams"),
+    Method("track", "masks", "Labels already carry track ids",
+           "tracking.masks", "MasksParams"),
+    Method("embed", "features", "Engineered features of shape, intensity and texture",
+           "embedding.features", "FeaturesParams"),
+    Method("project", "phate", "PHATE map",
+           "projection.phate", "PhateParams"),
+    Method("project", "pca", "Principal components",
+           "projection.pca", "PcaParams"),
+    Method("project", "umap", "UMAP map",
+           "projection.umap", "UmapParams", "umap"),
+    Method("annotate", "points", "Assign points to cells",
+           "annotation.points", "PointsParams"),
+    Method("annotate", "iohub", "Import napari-iohub's annotation table",
+           "annotation.iohub", "IohubParams"),
+    Method("classify", "linear", "Logistic regression on the embedding",
+           "classification.linear", "LinearParams"),
+    Method("evaluate", "smoothness", "Smoothness and dynamic range of the embedding",
+           "evaluation.smoothness", "SmoothnessParams"),
+    Method("evaluate", "tracking", "Tracks against ground truth",
+           "evaluation.tracking", "TrackingParams", "evaluation"),
+    Method("evaluate", "classification", "Predictions against ground truth",
+           "evaluation.classification", "ClassificationParams"),
+    Method("evaluate", "correlation", "Principal components against engineered features",
+           "evaluation.correlation", "CorrelationParams"),
+)  # fmt: skip
+"""All methods; the first of a stage is its default."""
+
+STAGES: tuple[str, ...] = tuple(dict.fromkeys(method.stage for method in METHODS))
+"""Stages in the order of the pipeline."""
+
+
+def methods(stage: str) -> list[Method]:
+    """Methods of a stage, the default first.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such stage.
+    """
+    found = [method for method in METHODS if method.stage == stage]
+    if not found:
+        raise InvalidInput(_unknown("stage", stage, list(STAGES)))
+    return found
+
+
+def find_method(stage: str, name: str | None = None) -> Method:
+    """Look up a method; the stage's default if no name is given.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such stage or method.
+    """
+    known = methods(stage)
+    for method in known:
+        if name in (None, method.name):
+            return method
+    raise InvalidInput(
+        _unknown(f"method of '{stage}'", str(name), [method.name for method in known])
+    )
+
+
+def resolve(stage: str, params: Params | None) -> tuple[Method, Params]:
+    """Find the method that some params belong to.
+
+    Parameters
+    ----------
+    stage
+        The stage that is to run.
+    params
+        Settings of one of its methods; None for the default method as it is.
+
+    Raises
+    ------
+    InvalidInput
+        If the params belong to no method of the stage.
+    """
+    if params is None:
+        method = methods(stage)[0]
+        return method, method.params_class().parse({})
+    kind = type(params)
+    for method in methods(stage):
+        if (f"{_ROOT}.{method.module}", method.params) == (kind.__module__, kind.__name__):
+            return method, params
+    raise InvalidInput(
+        f"{kind.__name__} are not the settings of a method of '{stage}': "
+        f"there are {', '.join(m.params for m in methods(stage))}."
+    )
+
+
+def parse(stage: str, name: str | None, values: Mapping[str, Any]) -> Params:
+    """Build the params of a method from loose values.
+
+    Raises
+    ------
+    InvalidInput
+        If method or values are not allowed.
+    """
+    return find_method(stage, name).params_class().parse(values)
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
+    return f"There is no {kind} '{name}': {hint}"

@@ -1,0 +1,108 @@
+"""The frame around every stage: provenance, and which FOVs are still to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.errors import Cancelled, InvalidInput, storage_errors
+from napari_dynaclr.core.workspace import now
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.registry import Method
+
+_LIBRARIES = ("napari-dynaclr", "numpy", "scipy", "scikit-image", "scikit-learn", "zarr", "iohub")
+
+
+def result_key(method: Method, params: Params, *inputs: object) -> str:
+    """Return what a result depends on as one hash: method, settings and inputs.
+
+    Two results with the same key are the same; a change of settings or of an
+    earlier stage changes the key, and the result is made anew.
+    """
+    text = json.dumps([method.stage, method.name, params.digest(), [str(i) for i in inputs]])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def source_key(fov: Fov) -> str:
+    """What identifies the pixels of a FOV without reading them, wherever it is kept."""
+    return f"{fov.name}|{fov.shape}|{fov.dtype}"
+
+
+def pending(
+    dataset: Dataset, result: str, keys: dict[str, str]
+) -> tuple[list[Fov], list[Fov]]:
+    """Split a dataset's FOVs into those done under the same key and those to do."""
+    done, todo = [], []
+    for fov in dataset.fovs:
+        same = dataset.workspace.key(result, fov) == keys[fov.name]
+        (done if same else todo).append(fov)
+    return done, todo
+
+
+@contextmanager
+def recorded(
+    dataset: Dataset, method: Method, params: Params, weights: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Run the body as one recorded run of a stage.
+
+    Writes one line to ``runs.jsonl`` when it ends, whether finished, cancelled or
+    failed. Disk errors come out as one line.
+
+    Yields
+    ------
+    dict
+        The entry; the body may add facts to it.
+
+    Raises
+    ------
+    InvalidInput
+        If the dataset holds no FOV.
+    """
+    if not dataset.fov_names:
+        raise InvalidInput(f"{dataset.root} has no FOV in it: choose another dataset.")
+    workspace = dataset.workspace
+    workspace.prepare(dataset.channels)
+    entry: dict[str, Any] = {
+        "run": uuid.uuid4().hex[:12],
+        "stage": method.stage,
+        "method": method.name,
+        "params": params.model_dump(mode="json"),
+        "fovs": dataset.fov_names,
+        "weights_sha256": list(weights),
+        "versions": _versions(),
+        "started": now(),
+    }
+    status = "failed"
+    try:
+        with storage_errors(f"{method.stage} {dataset.root.name}"):
+            yield entry
+        status = "finished"
+    except Cancelled:
+        status = "cancelled"
+        raise
+    except Exception as error:
+        entry["error"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        with storage_errors(f"record the run in {workspace.path}"):
+            workspace.record({**entry, "status": status, "ended": now()})
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

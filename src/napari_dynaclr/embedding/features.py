@@ -1,0 +1,329 @@
+"""Engineered features of every cell: an embedding that needs no weights.
+
+The quantities that dynaclr.txt correlates with its principal components (Fig. 2d,
+Fig. S4): area, perimeter to area, eccentricity, intensity statistics per channel,
+radial intensity profile, texture. Every column is described in ``var``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from skimage.measure import regionprops_table
+from skimage.segmentation import expand_labels
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.normalize import normalize, statistics
+from napari_dynaclr.core.params import Params
+from napari_dynaclr.embedding import FrameEmbedding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+
+_PERCENTILES = (5, 25, 50, 75, 95)
+
+_SHAPE = {
+    "area": "area of the cell's mask (projected along z), um^2",
+    "perimeter": "perimeter of the mask, um",
+    "perimeter_to_area": "perimeter divided by area, 1/um",
+    "eccentricity": "eccentricity of the ellipse with the mask's second moments, 0 to 1",
+    "major_axis": "major axis of that ellipse, um",
+    "minor_axis": "minor axis of that ellipse, um",
+    "form_factor": "4 pi area / perimeter^2: 1 for a disc",
+}
+_INTENSITY = {
+    "mean": "mean intensity in the mask",
+    "std": "standard deviation in the mask",
+    "iqr": "interquartile range in the mask",
+    **{f"p{p}": f"{p}th percentile in the mask" for p in _PERCENTILES},
+    "ring_mean": "mean intensity in the ring around the mask",
+    "mask_minus_ring": "mean in the mask minus mean in the ring around it",
+    "texture_contrast": "mean squared difference of neighbouring pixels in the mask",
+    "texture_homogeneity": "mean of 1 / (1 + squared difference) of neighbouring pixels",
+    "texture_correlation": "correlation of neighbouring pixels in the mask",
+}
+
+
+class FeaturesParams(Params):
+    """Settings of the engineered features."""
+
+    channels: tuple[str, ...] = Field(
+        (),
+        title="Channels",
+        description="Channels to measure; all of the dataset if none is named.",
+    )
+    normalization: Literal["dataset", "fov", "timepoint", "none"] = Field(
+        "dataset",
+        title="Normalisation",
+        description="Scale intensities by mean and standard deviation of the dataset, "
+        "the FOV or the time point.",
+    )
+    ring: float = Field(
+        3.0,
+        title="Ring width (um)",
+        description="Width of the ring around the mask, where a nucleus has its cytoplasm.",
+        gt=0,
+        le=100,
+    )
+    radius: float = Field(
+        15.0,
+        title="Radial profile (um)",
+        description="The radial intensity profile reaches from the centroid to this radius.",
+        gt=0,
+        le=1000,
+    )
+    radial_bins: int = Field(
+        6, title="Radial bins", description="Rings of the radial profile.", ge=1, le=50
+    )
+
+
+def _channels(fov: Fov, params: FeaturesParams) -> list[str]:
+    return list(params.channels) or fov.channels
+
+
+def columns(fov: Fov, params: FeaturesParams) -> pd.DataFrame:
+    """Describe the features: one row per column of the embedding."""
+    described = dict(_SHAPE)
+    step = params.radius / params.radial_bins
+    for channel in _channels(fov, params):
+        for name, text in _INTENSITY.items():
+            described[f"{channel}_{name}"] = f"{channel}: {text}"
+        for i in range(params.radial_bins):
+            described[f"{channel}_radial_{i}"] = (
+                f"{channel}: mean at {i * step:g}-{(i + 1) * step:g} um from the centroid, "
+                "minus the mean of the whole disc"
+            )
+    return pd.DataFrame({"description": list(described.values())}, index=list(described))
+
+
+def embed_fov(
+    dataset: Dataset,
+    fov: Fov,
+    tracks: pd.DataFrame,
+    times: Sequence[int],
+    params: FeaturesParams,
+    job: Job,
+) -> Iterator[tuple[int, FrameEmbedding]]:
+    """Yield (t, features) for the given time points.
+
+    Raises
+    ------
+    InvalidInput
+        If the label image lacks a cell of the tracks table.
+    """
+    channels = _channels(fov, params)
+    level = params.normalization
+    scaling: dict[str, Any] = {}
+    if level != "none":
+        scaling = statistics(dataset, fov, channels, level, job)
+    labels = dataset.workspace.labels("tracks", fov)
+    groups = tracks.groupby("t").indices
+    masks = labels.frames(["labels"], times, allow_empty=True)
+    for (t, mask), (_, frame) in zip(masks, fov.frames(channels, times), strict=True):
+        images = np.asarray(frame, np.float32)
+        if scaling:
+            images = np.stack(
+                [
+                    normalize(
+                        image,
+                        scaling[channel][t] if level == "timepoint" else scaling[channel],
+                        "mean",
+                        "std",
+                    )
+                    for channel, image in zip(channels, images, strict=True)
+                ]
+            )
+        rows = np.asarray(groups[t])
+        table, at_border = frame_features(mask[0], images, fov.scale, channels, params)
+        ids = tracks["track_id"].to_numpy()[rows]
+        lost = ids[~np.isin(ids, table.index)]
+        if len(lost):
+            raise InvalidInput(
+                f"FOV {fov.name}, time point {t}: track {lost[0]} has no pixels in the label "
+                "image: run 'track' again."
+            )
+        vectors = table.loc[ids].to_numpy(np.float32)
+        yield t, FrameEmbedding(rows, vectors, at_border.loc[ids].to_numpy())
+
+
+def frame_features(
+    labels: NDArray[Any],
+    images: NDArray[np.float32],
+    scale: tuple[float, float, float],
+    channels: Sequence[str],
+    params: FeaturesParams,
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Measure all cells of one time point.
+
+    Stacks are projected along z: labels by their maximum, intensities by the mean.
+
+    Parameters
+    ----------
+    labels
+        Label image (Z, Y, X).
+    images
+        Normalised intensities (C, Z, Y, X).
+    scale
+        Voxel size (z, y, x) in um; pixels are taken as square.
+    channels
+        Names of the channels in ``images``.
+    params
+        Settings.
+
+    Returns
+    -------
+    tuple
+        Features (cells x columns, no NaN) and whether a cell touches the edge of the
+        image, both indexed by label.
+    """
+    pixel = scale[2]
+    flat = labels.max(axis=0).astype(np.int64)
+    found = np.unique(flat)
+    found = found[found > 0]
+    cells = _Cells(flat, found, pixel, params)
+    parts = [_shape(flat, pixel)]
+    for channel, image in zip(channels, images.mean(axis=1), strict=True):
+        parts.append(cells.intensities(image, channel))
+    table = pd.concat(parts, axis=1).fillna(0.0)
+    edge = np.concatenate([flat[0], flat[-1], flat[:, 0], flat[:, -1]])
+    return table, pd.Series(np.isin(found, edge), index=found)
+
+
+def _shape(labels: NDArray[np.int64], pixel: float) -> pd.DataFrame:
+    names = ("label", "area", "perimeter", "eccentricity", "axis_major_length", "axis_minor_length")
+    props = pd.DataFrame(regionprops_table(labels, properties=names)).set_index("label")
+    area = props["area"] * pixel**2
+    # A mask of one pixel has no perimeter; the pixel's own edge keeps ratios finite.
+    perimeter = np.maximum(props["perimeter"], 1.0) * pixel
+    return pd.DataFrame(
+        {
+            "area": area,
+            "perimeter": perimeter,
+            "perimeter_to_area": perimeter / area,
+            "eccentricity": props["eccentricity"],
+            "major_axis": props["axis_major_length"] * pixel,
+            "minor_axis": props["axis_minor_length"] * pixel,
+            "form_factor": 4 * np.pi * area / perimeter**2,
+        }
+    )
+
+
+class _Cells:
+    """Where the pixels of each cell are, found once for all channels of a frame."""
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        found: NDArray[np.int64],
+        pixel: float,
+        params: FeaturesParams,
+    ) -> None:
+        self._found = found
+        self._count = len(found)
+        self._mask = self._members(labels)
+        order = np.argsort(self._mask[1], kind="stable")
+        self._sorted = self._mask[0][order]
+        self._bounds = np.cumsum(np.bincount(self._mask[1], minlength=self._count))[:-1]
+        around = expand_labels(labels, params.ring / pixel)
+        around[labels > 0] = 0
+        self._ring = self._members(around)
+        self._pairs = [self._neighbours(labels, axis) for axis in (0, 1)]
+        self._bins = params.radial_bins
+        self._disc = self._radial(labels.shape, params.radius / pixel)
+
+    def _members(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Flat positions of labelled pixels, and the cell each belongs to."""
+        positions = np.flatnonzero(labels)
+        return positions, np.searchsorted(self._found, labels.ravel()[positions])
+
+    def _neighbours(
+        self, labels: NDArray[np.int64], axis: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+        """Pairs of adjacent pixels of the same cell along an axis."""
+        step = labels.shape[1] if axis == 0 else 1
+        here = labels[:-1] if axis == 0 else labels[:, :-1]
+        there = labels[1:] if axis == 0 else labels[:, 1:]
+        y, x = np.nonzero((here == there) & (here > 0))
+        first = y * labels.shape[1] + x
+        return first, first + step, np.searchsorted(self._found, labels.ravel()[first])
+
+    def _radial(
+        self, shape: tuple[int, ...], radius: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Flat positions of the pixels around each centroid, and their cell and bin."""
+        positions, cell = self._mask
+        area = np.bincount(cell, minlength=self._count)
+        y, x = np.divmod(positions, shape[1])
+        centres = np.stack(
+            [np.bincount(cell, weights=axis, minlength=self._count) / area for axis in (y, x)], 1
+        )
+        reach = int(np.ceil(radius))
+        dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        distance = np.hypot(dy, dx)
+        inside = distance < radius
+        rings = (distance[inside] / radius * self._bins).astype(int)
+        corner = np.rint(centres).astype(int)
+        py = corner[:, :1] + dy[inside]
+        px = corner[:, 1:] + dx[inside]
+        there = (py >= 0) & (py < shape[0]) & (px >= 0) & (px < shape[1])
+        bins = np.arange(self._count)[:, np.newaxis] * self._bins + rings
+        return (py * shape[1] + px)[there], bins[there]
+
+    def _mean(
+        self, values: NDArray[np.floating], cell: NDArray[np.intp], count: int | None = None
+    ) -> NDArray[np.floating]:
+        count = count or self._count
+        total = np.bincount(cell, weights=values, minlength=count)
+        return total / np.maximum(np.bincount(cell, minlength=count), 1)
+
+    def intensities(self, image: NDArray[np.float32], channel: str) -> pd.DataFrame:
+        """Measure one channel (Y, X) in every cell."""
+        values = image.ravel()
+        positions, cell = self._mask
+        inside = values[positions].astype(float)
+        mean = self._mean(inside, cell)
+        variance = self._mean((inside - mean[cell]) ** 2, cell)
+        groups = np.split(values[self._sorted], self._bounds)
+        quantiles = np.array([np.percentile(group, _PERCENTILES) for group in groups])
+        quantiles = quantiles.reshape(self._count, len(_PERCENTILES))
+        ring = self._mean(values[self._ring[0]].astype(float), self._ring[1])
+        disc = self._mean(values[self._disc[0]], self._disc[1], self._count * self._bins)
+        disc = disc.reshape(self._count, self._bins)
+        whole = self._mean(values[self._disc[0]], self._disc[1] // self._bins)
+        measured = {
+            "mean": mean,
+            "std": np.sqrt(variance),
+            "iqr": quantiles[:, 3] - quantiles[:, 1],
+            **{f"p{p}": quantiles[:, i] for i, p in enumerate(_PERCENTILES)},
+            "ring_mean": ring,
+            "mask_minus_ring": mean - ring,
+            **self._texture(values, variance),
+            **{f"radial_{i}": disc[:, i] - whole for i in range(self._bins)},
+        }
+        return pd.DataFrame(
+            {f"{channel}_{name}": column for name, column in measured.items()}, index=self._found
+        )
+
+    def _texture(
+        self, values: NDArray[np.float32], variance: NDArray[np.floating]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Compare neighbouring pixels, as a grey-level co-occurrence matrix would."""
+        first, second, cell = (np.concatenate(part) for part in zip(*self._pairs, strict=True))
+        square = (values[first] - values[second]).astype(float) ** 2
+        contrast = self._mean(square, cell)
+        # Neighbours share mean and variance, so their correlation follows from the contrast.
+        correlation = 1 - contrast / np.maximum(2 * variance, 1e-12)
+        return {
+            "texture_contrast": contrast,
+            "texture_homogeneity": self._mean(1 / (1 + square), cell),
+            "texture_correlation": np.where(variance > 1e-12, correlation, 0.0),
+        }

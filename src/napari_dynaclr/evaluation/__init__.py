@@ -1,0 +1,49 @@
+"""Evaluation: how good embeddings, tracks and predictions are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.registry import resolve
+from napari_dynaclr.core.runs import recorded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.params import Params
+
+
+def evaluate(
+    dataset: Dataset, params: Params | None = None, job: Job | None = None
+) -> pd.DataFrame:
+    """Measure the results of earlier stages.
+
+    Parameters
+    ----------
+    dataset
+        The dataset, or the FOVs of it, to measure.
+    params
+        Settings of an evaluation method; the default method if omitted.
+    job
+        Progress and cancelling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A table of the method's own; also written to ``evaluation/<method>.csv``.
+
+    Raises
+    ------
+    MissingInput
+        If what is to be measured has not been made.
+    """
+    from napari_dynaclr.core.atomic import write_csv
+
+    job = job or Job()
+    method, params = resolve("evaluate", params)
+    with recorded(dataset, method, params):
+        table: pd.DataFrame = method.load().measure(dataset, params, job)
+        write_csv(dataset.workspace.evaluation(method.name), table)
+    return table

@@ -1,0 +1,168 @@
+"""Smoothness and dynamic range of trajectories in the embedding space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy.stats import gaussian_kde
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.params import Params
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.job import Job
+
+_KDE_SAMPLES = 10_000
+_GRID = np.linspace(0, 2, 2001)
+
+
+class SmoothnessParams(Params):
+    """Settings of the measures of temporal regularity."""
+
+    embedding: str = Field("features", title="Embedding", description="Which embedding.")
+    standardize: bool = Field(
+        True,
+        title="Standardise",
+        description="Scale every dimension to unit variance first, as engineered features with "
+        "their different units need; switch off for learned embeddings.",
+    )
+    random_pairs: int = Field(
+        10,
+        title="Random pairs",
+        description="Random pairs drawn per adjacent pair.",
+        ge=1,
+        le=1000,
+    )
+    seed: int = Field(0, title="Seed", description="Makes the random pairs repeatable.", ge=0)
+
+
+def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFrame:
+    """Measure the embedding of all FOVs together.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``metric`` and ``value``: smoothness, dynamic_range, the mean distances behind
+        them, and the number of adjacent pairs.
+
+    Raises
+    ------
+    InvalidInput
+        If no track has two successive time points.
+    """
+    vectors, tracks, times = [], [], []
+    first = 0
+    for fov in job.track(dataset.fovs, "read embedding"):
+        shard = dataset.workspace.embedding(params.embedding, fov)
+        vectors.append(np.asarray(shard.X, np.float32))
+        codes = pd.factorize(shard.obs["track_id"])[0]
+        tracks.append(codes + first)
+        first += int(codes.max(initial=-1)) + 1
+        times.append(shard.obs["t"].to_numpy(int))
+    matrix = np.concatenate(vectors)
+    if params.standardize:
+        deviation = matrix.std(axis=0)
+        matrix = (matrix - matrix.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
+    job.report("distances")
+    adjacent, random = trajectory_distances(
+        matrix, np.concatenate(tracks), np.concatenate(times), params.random_pairs, params.seed
+    )
+    if not len(adjacent) or not len(random):
+        raise InvalidInput("No track has two successive time points: there is nothing to measure.")
+    job.report("dynamic range")
+    return pd.DataFrame(
+        {
+            "smoothness": [smoothness(adjacent, random)],
+            "dynamic_range": [dynamic_range(adjacent, random, params.seed)],
+            "mean_adjacent_distance": [float(adjacent.mean())],
+            "mean_random_distance": [float(random.mean())],
+            "adjacent_pairs": [float(len(adjacent))],
+        }
+    ).melt(var_name="metric", value_name="value")
+
+
+def trajectory_distances(
+    vectors: NDArray[np.floating],
+    tracks: NDArray[np.integer],
+    times: NDArray[np.integer],
+    random_pairs: int = 10,
+    seed: int = 0,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Cosine distances within tracks (dynaclr.txt, Eq. 1).
+
+    Rows may come in any order; they are ordered by t within each track. A gap in a
+    track is no adjacent pair.
+
+    Parameters
+    ----------
+    vectors
+        Embedding, (N, D).
+    tracks, times
+        Track and time point of each row, (N,).
+    random_pairs
+        Random pairs (t_a != t_b) per adjacent pair.
+    seed
+        For the random pairs.
+
+    Returns
+    -------
+    tuple
+        Distances of adjacent time points (t, t+1), and of random pairs of the same track.
+    """
+    order = np.lexsort((times, tracks))
+    tracks, times = np.asarray(tracks)[order], np.asarray(times)[order]
+    unit = np.asarray(vectors, np.float64)[order]
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    follows = (tracks[1:] == tracks[:-1]) & (times[1:] == times[:-1] + 1)
+    here = np.flatnonzero(follows)
+    adjacent = _distance(unit, here, here + 1)
+
+    # For each node that has a follower, partners anywhere else in its track.
+    _, start, length = np.unique(tracks, return_index=True, return_counts=True)
+    which = np.searchsorted(start, here, side="right") - 1
+    one = np.repeat(here, random_pairs)
+    begin, count = (np.repeat(part[which], random_pairs) for part in (start, length))
+    shift = 1 + (np.random.default_rng(seed).random(len(one)) * (count - 1)).astype(int)
+    other = begin + (one - begin + shift) % np.maximum(count, 1)
+    return adjacent, _distance(unit, one, other)
+
+
+def _distance(
+    unit: NDArray[np.floating], one: NDArray[np.intp], other: NDArray[np.intp]
+) -> NDArray[np.floating]:
+    result = np.empty(len(one))
+    # In blocks: pairs outnumber nodes, and gathering all at once would too.
+    for begin in range(0, len(one), 65_536):
+        part = slice(begin, begin + 65_536)
+        result[part] = 1 - np.einsum("ij,ij->i", unit[one[part]], unit[other[part]])
+    return result
+
+
+def smoothness(adjacent: NDArray[np.floating], random: NDArray[np.floating]) -> float:
+    """Mean adjacent over mean random distance; lower is smoother (dynaclr.txt, Eq. 2)."""
+    return float(adjacent.mean() / max(float(random.mean()), 1e-12))
+
+
+def dynamic_range(
+    adjacent: NDArray[np.floating], random: NDArray[np.floating], seed: int = 0
+) -> float:
+    """Peak of the random minus peak of the adjacent distances (dynaclr.txt, A.4).
+
+    The peaks are those of a Gaussian kernel density estimate on [0, 2].
+    """
+    generator = np.random.default_rng(seed)
+    return _peak(random, generator) - _peak(adjacent, generator)
+
+
+def _peak(distances: NDArray[np.floating], generator: np.random.Generator) -> float:
+    if len(distances) > _KDE_SAMPLES:
+        distances = generator.choice(distances, _KDE_SAMPLES, replace=False)
+    if np.ptp(distances) < 1e-9:  # a density needs some spread
+        return float(distances[0])
+    return float(_GRID[gaussian_kde(distances)(_GRID).argmax()])

@@ -1,0 +1,156 @@
+"""Tracks against ground truth: CTC measures and division F1, through traccuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from traccuracy import TrackingGraph
+from traccuracy.matchers import Matched
+from traccuracy.metrics import CTCMetrics, DivisionMetrics
+
+from napari_dynaclr.core.dataset import open_dataset
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.tables import read_tracks
+from napari_dynaclr.evaluation.matching import match_labels
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+
+
+class TrackingParams(Params):
+    """Where the truth is."""
+
+    truth: str = Field(
+        title="Truth",
+        description="OME-Zarr plate of label images by track id, with tracks.csv beside each.",
+    )
+    channel: str = Field(
+        "", title="Channel", description="Channel of the true labels; the first if empty."
+    )
+    division_tolerance: int = Field(
+        1,
+        title="Division tolerance (frames)",
+        description="A division may be found this many frames early or late.",
+        ge=0,
+        le=20,
+    )
+
+
+def measure(dataset: Dataset, params: TrackingParams, job: Job) -> pd.DataFrame:
+    """Compare the tracks of every FOV with the truth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per FOV: ``TRA``, ``DET``, ``LNK``, ``division_f1``, ``division_precision``,
+        ``division_recall``, and the true and found numbers of divisions and nodes.
+
+    Raises
+    ------
+    InvalidInput
+        If the truth lacks a FOV or has another shape.
+    """
+    truth = open_dataset(params.truth)
+    rows = []
+    for fov in job.track(dataset.fovs, "evaluate tracking"):
+        true_fov = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
+        if true_fov.shape != fov.shape:
+            raise InvalidInput(
+                f"The truth of FOV {fov.name} has shape {true_fov.shape}, the FOV has "
+                f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
+            )
+        rows.append({"fov_name": fov.name, **_compare(dataset, fov, true_fov, params, job)})
+    return pd.DataFrame(rows)
+
+
+def _compare(
+    dataset: Dataset, fov: Fov, truth: Fov, params: TrackingParams, job: Job
+) -> dict[str, Any]:
+    true_tracks = read_tracks(_tracks_file(truth.path))
+    our_tracks = dataset.workspace.tracks(fov)
+    labels = dataset.workspace.labels("tracks", fov)
+    channel = params.channel or truth.channels[0]
+    pairs: list[tuple[int, int]] = []
+    frames = zip(
+        truth.frames([channel], allow_empty=True),
+        labels.frames(["labels"], allow_empty=True),
+        strict=True,
+    )
+    true_ids, our_ids = (
+        tracks.set_index(["t", "track_id"])["id"].to_dict() for tracks in (true_tracks, our_tracks)
+    )
+    for (t, true_frame), (_, our_frame) in job.track(
+        frames, f"match {fov.name}", total=fov.shape[0]
+    ):
+        for a, b in match_labels(true_frame[0], our_frame[0]):
+            if (t, a) in true_ids and (t, b) in our_ids:
+                pairs.append((true_ids[t, a], our_ids[t, b]))
+    return score(graph(true_tracks), graph(our_tracks), pairs, params.division_tolerance)
+
+
+def _tracks_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.csv"))
+    if len(files) != 1:
+        raise InvalidInput(
+            f"{folder} holds {len(files)} CSV files: the truth needs exactly one tracks table "
+            "beside each label image."
+        )
+    return files[0]
+
+
+def graph(tracks: pd.DataFrame) -> nx.DiGraph:
+    """Build the graph of a tracks table: nodes by ``id``, edges from ``parent_id``."""
+    built = nx.DiGraph()
+    for row in tracks.itertuples():
+        built.add_node(row.id, t=int(row.t), z=row.z, y=row.y, x=row.x, segmentation_id=row.id)
+    known = tracks[tracks["parent_id"].isin(tracks["id"])]
+    built.add_edges_from(zip(known["parent_id"], known["id"], strict=True))
+    return built
+
+
+def score(
+    truth: nx.DiGraph, ours: nx.DiGraph, pairs: list[tuple[int, int]], tolerance: int = 1
+) -> dict[str, Any]:
+    """Score one lineage graph against another.
+
+    Parameters
+    ----------
+    truth, ours
+        From :func:`graph`.
+    pairs
+        Matched nodes (true id, our id).
+    tolerance
+        Frames that a division may be early or late.
+    """
+    matched = Matched(
+        TrackingGraph(truth, frame_key="t", label_key="segmentation_id", location_keys=("y", "x")),
+        TrackingGraph(ours, frame_key="t", label_key="segmentation_id", location_keys=("y", "x")),
+        pairs,
+        {"name": "overlap of more than half"},
+    )
+    ctc = CTCMetrics().compute(matched).results
+    found = DivisionMetrics(max_frame_buffer=tolerance).compute(matched, relax_skips_gt=True,
+                                                              relax_skips_pred=True).results
+    division = found[f"Frame Buffer {tolerance}"]
+    return {
+        **{name: float(ctc[name]) for name in ("TRA", "DET", "LNK")},
+        "division_f1": _number(division["Division F1"]),
+        "division_precision": _number(division["Division Precision"]),
+        "division_recall": _number(division["Division Recall"]),
+        "true_divisions": sum(degree > 1 for _, degree in truth.out_degree()),
+        "found_divisions": sum(degree > 1 for _, degree in ours.out_degree()),
+        "true_nodes": truth.number_of_nodes(),
+        "found_nodes": ours.number_of_nodes(),
+    }
+
+
+def _number(value: Any) -> float:
+    return float(value) if value is not None else float(np.nan)

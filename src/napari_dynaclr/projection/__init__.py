@@ -1,0 +1,112 @@
+"""Projection: the embedding as a map of two or more dimensions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.registry import resolve
+from napari_dynaclr.core.runs import pending, recorded, result_key
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.params import Params
+
+
+def project(
+    dataset: Dataset,
+    params: Params | None = None,
+    job: Job | None = None,
+    embedding: str = "features",
+) -> pd.DataFrame:
+    """Project the embedding of all FOVs of the dataset together.
+
+    Dimensions are standardised first. The coordinates are kept in ``obsm`` of the
+    shards, as ``X_phate``, ``X_pca`` or ``X_umap``. To map one FOV by itself, select
+    it: ``project(dataset.select(["A/1/0"]))``.
+
+    Parameters
+    ----------
+    dataset
+        A dataset that has been embedded.
+    params
+        Settings of a projection method; the default method if omitted.
+    job
+        Progress and cancelling.
+    embedding
+        Which embedding to project.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fov_name``, ``track_id``, ``t``, ``id`` and one column per dimension of the map.
+
+    Raises
+    ------
+    MissingInput
+        If a FOV has not been embedded.
+    InvalidInput
+        If there are too few cells for the method.
+    """
+    import pandas as pd
+
+    from napari_dynaclr.core.shards import write_shard
+
+    job = job or Job()
+    method, params = resolve("project", params)
+    module = method.load()
+    workspace = dataset.workspace
+    result = f"projection.{embedding}.{method.name}"
+    where = f"X_{method.name}"
+    with recorded(dataset, method, params) as entry:
+        entry["embedding"] = embedding
+        inputs = [
+            workspace.require(f"embeddings.{embedding}", fov, f"embedding '{embedding}'", "embed")
+            for fov in dataset.fovs
+        ]
+        key = result_key(method, params, *dataset.fov_names, *inputs)
+        _, todo = pending(dataset, result, dict.fromkeys(dataset.fov_names, key))
+        if todo:
+            vectors = standardized(
+                [
+                    workspace.embedding(embedding, fov).X
+                    for fov in job.track(dataset.fovs, "read embedding")
+                ]
+            )
+            coordinates = module.fit(vectors, params, job)
+            start = 0
+            for fov in job.track(dataset.fovs, "write map"):
+                shard = workspace.embedding(embedding, fov)
+                shard.obsm[where] = coordinates[start : start + shard.n_obs]
+                start += shard.n_obs
+                write_shard(workspace.shard(embedding, fov), shard)
+                workspace.mark_complete(result, fov, key)
+    shards = (workspace.embedding(embedding, fov) for fov in dataset.fovs)
+    return pd.concat([_table(shard, where, method.name) for shard in shards], ignore_index=True)
+
+
+def standardized(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Join the vectors of all FOVs and scale each dimension to zero mean, unit variance.
+
+    A dimension without variance becomes zero.
+    """
+    import numpy as np
+
+    vectors = np.concatenate([np.asarray(part, np.float32) for part in parts])
+    deviation = vectors.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-12] = 1.0
+    vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    vectors /= deviation.astype(np.float32)
+    return vectors
+
+
+def _table(shard: ad.AnnData, where: str, name: str) -> pd.DataFrame:
+    table = shard.obs[["fov_name", "track_id", "t", "id"]].reset_index(drop=True)
+    for i, column in enumerate(shard.obsm[where].T):
+        table[f"{name.upper()}{i + 1}"] = column
+    return table

@@ -1,0 +1,89 @@
+"""PHATE map of the standardised embedding (dynaclr.txt, Fig. 2a)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.params import Params
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.job import Job
+
+
+class PhateParams(Params):
+    """Settings of the PHATE map."""
+
+    components: int = Field(
+        2, title="Dimensions", description="Dimensions of the map.", ge=2, le=10
+    )
+    knn: int = Field(
+        5,
+        title="Neighbours",
+        description="Nearest neighbours that shape the map; more gives a smoother one.",
+        ge=1,
+        le=1000,
+    )
+    decay: float = Field(
+        40.0,
+        title="Decay",
+        description="How sharply a neighbourhood ends; less connects more.",
+        gt=0,
+        le=1000,
+    )
+    fit_cells: int = Field(
+        20_000,
+        title="Cells to fit",
+        description="With more cells than this, a random part shapes the map and the others "
+        "are placed in it.",
+        ge=100,
+        le=1_000_000,
+    )
+    seed: int = Field(0, title="Seed", description="Makes the map repeatable.", ge=0)
+
+
+def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[np.float32]:
+    """Return the map, (cells, dimensions).
+
+    Raises
+    ------
+    InvalidInput
+        If there are not more cells than neighbours.
+    """
+    if len(vectors) <= params.knn + 1:
+        raise InvalidInput(
+            f"PHATE with {params.knn} neighbours needs more than {params.knn + 1} cells, there "
+            f"are {len(vectors)}: lower knn, or use --method pca."
+        )
+    job.report("PHATE: import")
+    import phate
+
+    operator = phate.PHATE(
+        n_components=params.components,
+        knn=params.knn,
+        decay=params.decay,
+        n_pca=min(100, min(vectors.shape) - 1),
+        random_state=params.seed,
+        n_jobs=-1,
+        verbose=0,
+    )
+    if len(vectors) <= params.fit_cells:
+        job.report("PHATE")
+        return np.asarray(operator.fit_transform(vectors), np.float32)
+    chosen = np.sort(
+        np.random.default_rng(params.seed).choice(len(vectors), params.fit_cells, replace=False)
+    )
+    job.report("PHATE")
+    operator.fit(vectors[chosen])
+    result = np.empty((len(vectors), params.components), np.float32)
+    for rows in job.track(
+        np.array_split(np.arange(len(vectors)), -(-len(vectors) // params.fit_cells)),
+        "PHATE: place cells",
+    ):
+        result[rows] = operator.transform(vectors[rows])
+    return result

@@ -1,0 +1,173 @@
+"""Nuclei by local and global threshold, split by a distance-transform watershed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy import ndimage
+from skimage.feature import peak_local_max
+from skimage.filters import threshold_otsu
+from skimage.segmentation import watershed
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.fov import Fov
+
+_NUCLEAR = ("nuclei", "nucleus", "nuclear", "nucl", "hoechst", "dapi", "h2b", "histone")
+
+
+class ThresholdParams(Params):
+    """Settings of segmentation by threshold."""
+
+    channel: str = Field(
+        "",
+        title="Nuclei channel",
+        description="Channel with bright nuclei; if empty, the one named after nuclei.",
+    )
+    diameter: float = Field(
+        12.0,
+        title="Nucleus diameter (um)",
+        description="Typical diameter of a nucleus; all lengths follow from it.",
+        gt=0,
+        le=1000,
+    )
+    sensitivity: float = Field(
+        1.0,
+        title="Sensitivity",
+        description="Above 1 finds dimmer nuclei, below 1 only brighter ones.",
+        ge=0.1,
+        le=10,
+    )
+    min_size: float = Field(
+        0.15,
+        title="Smallest size",
+        description="Drop objects smaller than this fraction of a typical nucleus.",
+        ge=0,
+        le=1,
+    )
+    empty_frames: Literal["error", "skip"] = Field(
+        "error",
+        title="Empty frames",
+        description="Stop at a frame of nothing but zeros or NaN, or leave it without cells.",
+    )
+
+
+def nuclei_channel(channels: list[str], wanted: str = "") -> str:
+    """Return the channel to segment.
+
+    Raises
+    ------
+    InvalidInput
+        If none is named and none looks like nuclei.
+    """
+    if wanted:
+        return wanted
+    for word in _NUCLEAR:
+        for channel in channels:
+            if word in channel.lower():
+                return channel
+    raise InvalidInput(
+        f"No channel is named after nuclei: choose one of {', '.join(channels)} with channel=."
+    )
+
+
+def segment_fov(fov: Fov, start: int, params: ThresholdParams) -> Iterator[NDArray[np.uint32]]:
+    """Yield the label image (Z, Y, X) of each time point from ``start`` on."""
+    channel = nuclei_channel(fov.channels, params.channel)
+    times = range(start, fov.shape[0])
+    for _, frame in fov.frames([channel], times, allow_empty=params.empty_frames == "skip"):
+        yield segment_frame(frame[0], fov.scale, params)
+
+
+def segment_frame(
+    image: NDArray[Any], scale: tuple[float, float, float], params: ThresholdParams
+) -> NDArray[np.uint32]:
+    """Segment one time point.
+
+    Parameters
+    ----------
+    image
+        Intensities (Z, Y, X), nuclei bright; Z may be 1.
+    scale
+        Voxel size (z, y, x) in um.
+    params
+        Settings.
+
+    Returns
+    -------
+    numpy.ndarray
+        Labels (Z, Y, X), 1 to n in raster order; 0 is background.
+    """
+    flat = image.shape[0] == 1
+    values = np.asarray(image[0] if flat else image, np.float32)
+    if values.min() == values.max():
+        return np.zeros(image.shape, np.uint32)
+    voxel = np.asarray(scale[1:] if flat else scale, float)
+    diameter = params.diameter / voxel  # in pixels, per axis
+    smooth = ndimage.gaussian_filter(values, 0.06 * diameter)
+    mask = _foreground(smooth, diameter, params.sensitivity)
+    labels = _split(mask, voxel, params.diameter)
+    labels = _drop_small(labels, params.min_size * _typical_size(diameter))
+    return labels[np.newaxis] if flat else labels
+
+
+def _foreground(
+    smooth: NDArray[np.float32], diameter: NDArray[np.floating], sensitivity: float
+) -> NDArray[np.bool_]:
+    """Brighter than the surroundings and than the background by Otsu's split."""
+    # The background is what remains when everything of a nucleus' size is cut off.
+    surroundings = ndimage.gaussian_filter(smooth, 1.5 * diameter)
+    floor = ndimage.gaussian_filter(np.minimum(smooth, surroundings), 1.5 * diameter)
+    signal = smooth - floor
+    # Bright mitotic nuclei must not lift the threshold above the dim ones: Otsu on roots.
+    root = np.sqrt(np.maximum(signal, 0))
+    above = float(threshold_otsu(root)) ** 2 / sensitivity
+    mask = signal > np.maximum(above * 0.75, (surroundings - floor) / sensitivity)
+    opened = ndimage.binary_opening(mask, iterations=1)
+    return np.asarray(_fill_holes(opened), dtype=bool)
+
+
+def _fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if mask.ndim == 2:
+        return np.asarray(ndimage.binary_fill_holes(mask))
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in mask])
+
+
+def _split(
+    mask: NDArray[np.bool_], voxel: NDArray[np.floating], diameter: float
+) -> NDArray[np.int32]:
+    """Split touching nuclei at the necks of the distance transform."""
+    distance = ndimage.distance_transform_edt(mask, sampling=voxel)
+    distance = ndimage.gaussian_filter(np.asarray(distance, np.float32), 0.08 * diameter / voxel)
+    objects, _ = ndimage.label(mask)
+    reach = max(1, round(0.3 * diameter / float(voxel[-1])))
+    peaks = peak_local_max(
+        distance, min_distance=reach, labels=objects, exclude_border=False
+    )
+    markers = np.zeros(mask.shape, np.int32)
+    markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    return np.asarray(watershed(-distance, markers, mask=mask), np.int32)
+
+
+def _typical_size(diameter: NDArray[np.floating]) -> float:
+    """Pixels of an ellipse, or voxels of an ellipsoid, of that diameter."""
+    shape = np.pi / 4 if len(diameter) == 2 else np.pi / 6
+    return float(shape * np.prod(diameter))
+
+
+def _drop_small(labels: NDArray[np.int32], smallest: float) -> NDArray[np.uint32]:
+    """Remove small objects and number the others in raster order."""
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= smallest
+    keep[0] = False
+    new = np.zeros(len(sizes), np.uint32)
+    new[keep] = np.arange(1, int(keep.sum()) + 1)
+    return new[labels]

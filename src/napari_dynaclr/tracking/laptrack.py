@@ -1,0 +1,92 @@
+"""Linking by linear assignment with LapTrack: gaps closed, divisions found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from laptrack import LapTrack
+from pydantic import Field
+
+from napari_dynaclr.core.params import Params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class LapTrackParams(Params):
+    """Settings of linking by LapTrack."""
+
+    max_distance: float = Field(
+        10.0,
+        title="Largest step (um)",
+        description="A cell moves no further than this between two frames.",
+        gt=0,
+        le=1000,
+    )
+    max_gap: int = Field(
+        2,
+        title="Longest gap (frames)",
+        description="A cell may be missed in this many frames; 0 closes no gaps.",
+        ge=0,
+        le=50,
+    )
+    max_division_distance: float = Field(
+        12.0,
+        title="Largest daughter distance (um)",
+        description="A daughter appears no further than this from her mother; 0 finds no "
+        "divisions.",
+        ge=0,
+        le=1000,
+    )
+
+
+def link(
+    nodes: pd.DataFrame, scale: tuple[float, float, float], params: LapTrackParams
+) -> pd.DataFrame:
+    """Link the nodes of one FOV.
+
+    Parameters
+    ----------
+    nodes
+        ``t``, ``label``, ``z``, ``y``, ``x`` in pixels, ``area``.
+    scale
+        Voxel size (z, y, x) in um.
+    params
+        Settings.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The nodes with ``track_id`` (from 1) and ``parent_track_id`` (-1 for none).
+    """
+    table = nodes.reset_index(drop=True)
+    for axis, factor in zip("zyx", scale, strict=True):
+        table[f"um_{axis}"] = table[axis] * factor
+    tracker = LapTrack(
+        metric="sqeuclidean",
+        cutoff=params.max_distance**2,
+        gap_closing_metric="sqeuclidean",
+        gap_closing_cutoff=params.max_distance**2 if params.max_gap else False,
+        gap_closing_max_frame_count=params.max_gap,
+        splitting_metric="sqeuclidean",
+        splitting_cutoff=params.max_division_distance**2 or False,
+    )
+    table["row"] = table.index
+    tracked, splits, _ = tracker.predict_dataframe(
+        table,
+        coordinate_cols=["um_z", "um_y", "um_x"],
+        frame_col="t",
+        only_coordinate_cols=False,
+    )
+    ids = tracked.set_index("row")["track_id"] + 1
+    parents = (
+        dict(zip(splits["child_track_id"] + 1, splits["parent_track_id"] + 1, strict=True))
+        if len(splits)
+        else {}
+    )
+    track_id = ids.reindex(table.index).to_numpy(np.int64)
+    return nodes.reset_index(drop=True).assign(
+        track_id=track_id,
+        parent_track_id=[parents.get(track, -1) for track in track_id],
+    )
