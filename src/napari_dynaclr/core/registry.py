@@ -77,6 +77,10 @@ class Method:
 
 
 METHODS: tuple[Method, ...] = (
+    Method("simulate", "infection", "An infection time-lapse with full ground truth",
+           "sample.params", "SimulateParams"),
+    Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
+           "conversion.tiff", "TiffParams"),
     Method("segment", "threshold", "Nuclei by local threshold and watershed",
            "segmentation.threshold", "ThresholdParams"),
     Method("segment", "import", "Take existing label images",
@@ -110,8 +114,13 @@ METHODS: tuple[Method, ...] = (
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 
-STAGES: tuple[str, ...] = tuple(dict.fromkeys(method.stage for method in METHODS))
-"""Stages in the order of the pipeline."""
+MAKERS = ("simulate", "convert")
+"""Verbs that make a dataset rather than work on one."""
+
+STAGES: tuple[str, ...] = tuple(
+    dict.fromkeys(method.stage for method in METHODS if method.stage not in MAKERS)
+)
+"""Stages that work on a dataset, in the order of the pipeline."""
 
 
 def methods(stage: str) -> list[Method]:

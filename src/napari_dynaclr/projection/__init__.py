@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 def project(
-    dataset: Dataset,
-    params: Params | None = None,
-    job: Job | None = None,
-    embedding: str = "features",
+    dataset: Dataset, params: Params | None = None, job: Job | None = None
 ) -> pd.DataFrame:
     """Project the embedding of all FOVs of the dataset together.
 
@@ -38,8 +35,6 @@ def project(
         Settings of a projection method; the default method if omitted.
     job
         Progress and cancelling.
-    embedding
-        Which embedding to project.
 
     Returns
     -------
@@ -60,11 +55,11 @@ def project(
     job = job or Job()
     method, params = resolve("project", params)
     module = method.load()
+    embedding = params.embedding  # type: ignore[attr-defined] # of every projection's settings
     workspace = dataset.workspace
     result = f"projection.{embedding}.{method.name}"
     where = f"X_{method.name}"
-    with recorded(dataset, method, params) as entry:
-        entry["embedding"] = embedding
+    with recorded(dataset, method, params):
         inputs = [
             workspace.require(f"embeddings.{embedding}", fov, f"embedding '{embedding}'", "embed")
             for fov in dataset.fovs

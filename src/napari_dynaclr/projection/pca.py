@@ -9,7 +9,7 @@ from pydantic import Field
 from sklearn.decomposition import PCA
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.projection.params import ProjectionParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
 
 
-class PcaParams(Params):
+class PcaParams(ProjectionParams):
     """Settings of the principal components."""
 
     components: int = Field(

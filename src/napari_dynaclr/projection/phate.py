@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.projection.params import ProjectionParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
 
 
-class PhateParams(Params):
+class PhateParams(ProjectionParams):
     """Settings of the PHATE map."""
 
     components: int = Field(

@@ -8,12 +8,15 @@ halo of the phase image at the same time.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
 
 from napari_dynaclr.sample.params import Z_STEP_UM
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 OFFSET = 100.0
 """Counts that the camera adds to every pixel."""
@@ -124,7 +127,7 @@ def illumination(size: int, rng: np.random.Generator, depth: float = 0.22) -> ND
 def expose(
     photons: NDArray[np.float32], read_noise: float, rng: np.random.Generator
 ) -> NDArray[np.uint16]:
-    """Counts of a camera with one count per photon.
+    """Turn light into the counts of a camera with one count per photon.
 
     Shot noise is drawn from a normal distribution with the variance of the Poisson
     distribution: with tens of photons per pixel nobody can tell, and it takes a tenth

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from iohub.ngff import Plate, TransformationMeta, open_ome_zarr
 from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
 
+from napari_dynaclr.core.atomic import remove, write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.sample.params import (
     CHANNELS,
@@ -24,7 +22,11 @@ from napari_dynaclr.sample.params import (
     Z_STEP_UM,
     SimulateParams,
 )
+from napari_dynaclr.sample.rendering import contrast_limits
 from napari_dynaclr.sample.truth import TRACK_COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT = 1
 """Changes whenever the same settings give other pixels, so that no run mixes the two."""
@@ -112,14 +114,13 @@ class PartialPlate:
         return bool(found == self._identity() and self.images.exists())
 
     def _start(self) -> None:
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        remove(self.folder)
         self.folder.mkdir(parents=True)
         for path, channels in ((self.images, CHANNELS), (self.truth, TRUTH_CHANNELS)):
             self._create(path, list(channels))
         (self.folder / "done").mkdir()
         # Last: without it the folder is not resumed but made anew.
-        self._write(self._state, json.dumps(self._identity()))
+        write_text(self._state, json.dumps(self._identity()))
 
     def _create(self, path: Path, channels: list[str]) -> None:
         """Write the metadata of a plate whose pixels are all still zero."""
@@ -151,11 +152,15 @@ class PartialPlate:
                     chunks=(1, 1, *space),
                     transform=[scale],
                 )
+                for channel, (start, end) in contrast_limits(params).items():
+                    if channel in channels:
+                        window = {"start": start, "end": end, "min": 0.0, "max": 65535.0}
+                        position.set_contrast_limits(channel, window)
 
-    def _write(self, path: Path, text: str) -> None:
-        partial = path.with_name(f".{path.name}.tmp")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+    @property
+    def filled(self) -> bool:
+        """Whether all fields are done, and the truth already has its final name."""
+        return not self.truth.exists()
 
     def _mark(self, field: FovPlan) -> Path:
         return self.folder / "done" / f"{field.name.replace('/', '_')}.csv"
@@ -175,15 +180,15 @@ class PartialPlate:
             Tracks and states of its nodes.
         """
         tracks = self.truth / field.row / field.column / field.fov / "tracks.csv"
-        self._write(tracks, annotations[TRACK_COLUMNS].to_csv(index=False))
-        self._write(self._mark(field), annotations.to_csv(index=False))
+        write_csv(tracks, annotations[TRACK_COLUMNS])
+        write_csv(self._mark(field), annotations)
 
     def finish(self) -> None:
         """Join the annotations and give both plates their names: the images come last."""
         if self.truth.exists():
             tables = [pd.read_csv(self._mark(field)) for field in plan(self.params)]
             table = pd.concat(tables, ignore_index=True)
-            self._write(self.truth / "annotations.csv", table.to_csv(index=False))
-            os.rename(self.truth, self.truth_target)
-        os.rename(self.images, self.target)
-        shutil.rmtree(self.folder)
+            write_csv(self.truth / "annotations.csv", table)
+            self.truth.rename(self.truth_target)
+        self.images.rename(self.target)
+        remove(self.folder)

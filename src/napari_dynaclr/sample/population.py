@@ -9,11 +9,11 @@ directions as they do under a microscope.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from napari_dynaclr.sample.cell import Cell, Snapshot
 from napari_dynaclr.sample.mechanics import relax
 from napari_dynaclr.sample.params import (
     DIFFICULTIES,
@@ -21,6 +21,9 @@ from napari_dynaclr.sample.params import (
     Difficulty,
     SimulateParams,
 )
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MARGIN = 36.0
 """How far beyond the field's border cells may go, in pixels."""
@@ -33,133 +36,6 @@ INFECTION_SPREAD_HOURS = 1.2
 """Scale of the logistic distribution of infection times."""
 DEATH_PER_FRAME, DEATH_PER_FRAME_INFECTED = 0.0012, 0.0035
 _OUTLINE_AMPLITUDE = np.array([0.16, 0.13, 0.085, 0.06, 0.04, 0.03])
-
-
-@dataclass
-class Cell:
-    """One cell from birth to division, death or the end of the movie.
-
-    Attributes
-    ----------
-    cell, parent
-        Number of the cell in its field; number of its mother, or -1.
-    y, x
-        Centre of the nucleus in pixels of the field.
-    polarity
-        Direction of movement; ``angle`` is the orientation of the body, which follows it.
-    outline
-        (HARMONICS,) complex Fourier terms of the body's outline, relative to its radius.
-    phase
-        Position in the cell cycle, 0 at birth and 1 at the start of mitosis.
-    infection_draw
-        Uniform number in [0, 1] from which the infection time follows.
-    mitosis_left, death_age
-        Mitotic frames still to come; frames since death began, or -1.
-    look
-        (8,) uniform numbers for everything that makes a cell look like itself.
-    """
-
-    cell: int
-    parent: int
-    y: float
-    x: float
-    polarity: float
-    speed: float
-    outline: NDArray[np.complex128]
-    phase: float
-    cycle_frames: float
-    infection_draw: float
-    look: NDArray[np.float64]
-    angle: float = 0.0
-    age: int = 99
-    mitosis_left: int = 0
-    mitosis_frames: int = 0
-    death_age: int = -1
-    death_frames: int = 0
-    daughters_axis: float = 0.0
-
-    @property
-    def mitotic(self) -> bool:
-        """Whether the chromatin is condensed for division."""
-        return self.mitosis_left > 0
-
-    @property
-    def dead(self) -> bool:
-        """Whether the cell has begun to die."""
-        return self.death_age >= 0
-
-    @property
-    def rounding(self) -> float:
-        """0 for a spread cell, 1 for a round one (mitosis, just divided, dying)."""
-        if self.dead:
-            return min(1.0, 0.55 * (self.death_age + 1))
-        if self.mitotic:
-            return 1.0
-        return math.exp(-(self.age + 0.15) / 1.3)
-
-    @property
-    def nucleus_radius(self) -> float:
-        """Radius of a circle with the nucleus' area, in pixels."""
-        grown = (12.2 + 3.8 * self.phase) * (0.95 + 0.1 * self.look[0])
-        if self.dead:
-            return float(grown * (1.0 - 0.42 * self.rounding))
-        if self.mitotic:
-            return 8.6 if self.mitosis_left == 1 else 10.6
-        return float(grown * (1.0 - 0.28 * math.exp(-self.age / 1.4)))
-
-    @property
-    def nucleus_aspect(self) -> float:
-        """Length over width of the nucleus; a metaphase plate is a bar."""
-        if self.dead:
-            return 1.05
-        if self.mitotic:
-            return 1.9 if self.mitosis_left == 1 else 1.08
-        return float(1.08 + 0.3 * self.look[1] + 0.15 * math.exp(-self.age))
-
-    @property
-    def body_radius(self) -> float:
-        """Mean radius of the cell body, in pixels, if it had all the room it wants."""
-        spread = (28.0 + 8.0 * self.phase) * (0.88 + 0.3 * self.look[2])
-        small = 15.5 if self.dead else 19.0 if self.mitotic else 16.5
-        return float(spread + (small - spread) * self.rounding)
-
-    @property
-    def reach(self) -> float:
-        """Half the room that the nucleus needs among its neighbours, in pixels."""
-        nucleus = self.nucleus_radius * math.sqrt(self.nucleus_aspect)
-        return max(nucleus, 0.72 * self.body_radius * self.rounding)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A cell as the renderer and the truth see it at one time point.
-
-    Attributes
-    ----------
-    infection
-        Share of the sensor that has moved into the nucleus, 0 to 1.
-    infected, mitotic, dead
-        The states of the truth.
-    condensation
-        0 for interphase chromatin, 1 for a condensed metaphase or pyknotic nucleus.
-    """
-
-    cell: int
-    parent: int
-    y: float
-    x: float
-    angle: float
-    nucleus_radius: float
-    nucleus_aspect: float
-    body_radius: float
-    outline: NDArray[np.complex128]
-    rounding: float
-    condensation: float
-    infection: float
-    infected: bool
-    mitotic: bool
-    dead: bool
-    look: NDArray[np.float64]
 
 
 def simulate_population(
@@ -367,31 +243,6 @@ class _Population:
             cell.y, cell.x = float(y), float(x)
 
     def _snapshots(self, t: int) -> list[Snapshot]:
-        return [self._snapshot(cell, t) for cell in self.cells]
-
-    def _snapshot(self, cell: Cell, t: int) -> Snapshot:
-        since = t - self._infection_frame(cell.infection_draw)
-        if cell.dead:
-            condensation = cell.rounding
-        elif cell.mitotic:
-            condensation = 1.0
-        else:
-            condensation = 0.75 * math.exp(-cell.age / 0.8)
-        return Snapshot(
-            cell=cell.cell,
-            parent=cell.parent,
-            y=cell.y,
-            x=cell.x,
-            angle=cell.angle,
-            nucleus_radius=cell.nucleus_radius,
-            nucleus_aspect=cell.nucleus_aspect,
-            body_radius=cell.body_radius,
-            outline=cell.outline.copy(),
-            rounding=cell.rounding,
-            condensation=condensation,
-            infection=min(max(0.5 + since / 1.5, 0.0), 1.0) if since > -math.inf else 0.0,
-            infected=since >= 0,
-            mitotic=cell.mitotic,
-            dead=cell.dead,
-            look=cell.look,
-        )
+        return [
+            cell.snapshot(t - self._infection_frame(cell.infection_draw)) for cell in self.cells
+        ]

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.ndimage
-from numpy.typing import NDArray
 
-from napari_dynaclr.sample.optics import Lens, expose, illumination, image
+from napari_dynaclr.sample.looks import Looks
+from napari_dynaclr.sample.optics import OFFSET, Lens, expose, illumination, image
 from napari_dynaclr.sample.params import (
     CHANNELS,
     DIFFICULTIES,
-    PIXEL_UM,
     Z_STEP_UM,
     SimulateParams,
 )
-from napari_dynaclr.sample.population import Snapshot
 from napari_dynaclr.sample.scene import Scene, compose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.sample.cell import Snapshot
 
 PAD = 32
 """Margin of the canvas around the field, in pixels; wider than any blur that matters."""
 _TILE = 512
 _PHASE_LEVEL, _PHASE_CONTRAST = 6000.0, 1500.0
 _BLEACH_PER_FRAME = {"Nuclei": 0.006, "Membrane": 0.005, "Sensor": 0.008}
+
+
+def contrast_limits(params: SimulateParams) -> dict[str, tuple[float, float]]:
+    """Counts to show as black and as white, per channel."""
+    level = DIFFICULTIES[params.difficulty]
+    black = OFFSET + 0.9 * level.background * level.photons
+    brightest = {"Nuclei": 1.9, "Membrane": 1.2, "Sensor": 1.9}
+    limits = {name: (black, black + level.photons * top) for name, top in brightest.items()}
+    return {
+        "Phase": (_PHASE_LEVEL - 0.7 * _PHASE_CONTRAST, _PHASE_LEVEL + 1.3 * _PHASE_CONTRAST),
+        **limits,
+    }
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ class Renderer:
         fov_seed: np.random.SeedSequence,
     ) -> None:
         self.params, self.level = params, DIFFICULTIES[params.difficulty]
-        self._noise_seed = fov_seed
+        self._seed = fov_seed
         rng = np.random.default_rng(plate_seed)
         self._grain = _texture(rng, 2.3, 6.0)
         self._cloud = _texture(rng, 7.0, 20.0)
@@ -80,7 +97,7 @@ class Renderer:
             "Membrane": Lens(1.05, haze=haze),
             "Sensor": Lens(1.2, haze=haze),
         }
-        self._debris = self._draw_debris(np.random.default_rng(fov_seed.spawn(1)[0]))
+        self._debris = self._draw_debris(self._generator(0))
 
     def frame(self, cells: Sequence[Snapshot], t: int) -> Rendered:
         """Draw one frame.
@@ -97,7 +114,7 @@ class Renderer:
         light = {name: np.zeros((depth, side, side), np.float32) for name in CHANNELS}
         nuclei = np.zeros((depth, size, size), np.int32)
         bodies = np.zeros((depth, size, size), np.int32)
-        table = _Looks.of(cells)
+        table = Looks.of(cells)
         for z in range(depth):
             height = None if depth == 1 else (z - (depth - 1) / 2) * Z_STEP_UM
             scene = compose(cells, size, PAD, height)
@@ -105,13 +122,16 @@ class Renderer:
                 for name, values in self._emit(scene, table, t).items():
                     light[name][z].ravel()[scene.pixel] = values
                 nuclei[z], bodies[z] = _labels(scene)
-        rng = np.random.default_rng(
-            np.random.SeedSequence(self._noise_seed.entropy, spawn_key=(2, t))
-        )
+        rng = self._generator(1, t)
         channels = np.stack([self._record(name, light[name], t, rng) for name in CHANNELS])
         return Rendered(channels, nuclei, bodies)
 
-    def _emit(self, scene: Scene, table: _Looks, t: int) -> dict[str, NDArray[np.float32]]:
+    def _generator(self, *key: int) -> np.random.Generator:
+        """Random numbers of the field's own, the same however often they are asked for."""
+        key = (*self._seed.spawn_key, *key)
+        return np.random.default_rng(np.random.SeedSequence(self._seed.entropy, spawn_key=key))
+
+    def _emit(self, scene: Scene, table: Looks, t: int) -> dict[str, NDArray[np.float32]]:
         """Light or optical thickness of every owned pixel, per channel."""
         who = scene.owner
         grain, cloud, reticulum = (
@@ -121,7 +141,7 @@ class Renderer:
         condensed, rounding = table.condensation[who], table.rounding[who]
         infection = table.infection[who]
         nucleus = np.clip(scene.inside / 1.4 + 0.5, 0.0, 1.0)
-        nucleoli = self._nucleoli(scene, table) * (1.0 - condensed) * nucleus
+        nucleoli = table.spots(scene) * (1.0 - condensed) * nucleus
         out = np.clip(scene.depth, 0.0, 1.0)
         fade = _smoothstep(scene.edge, 2.5)
         near = np.exp(-((out / 0.55) ** 2))
@@ -144,7 +164,8 @@ class Renderer:
 
         rim = np.exp(-(((scene.edge - 1.0) / 1.5) ** 2)) * (1.0 + 0.2 * cloud)
         ruffle = np.clip(grain, 0.0, None) * (0.10 + 0.15 * near)
-        membrane = rim * (0.8 + 0.6 * rounding - 0.5 * table.dead[who]) + fade * (0.13 + 0.12 * near + ruffle)
+        interior = fade * (0.13 + 0.12 * near + ruffle)
+        membrane = rim * (0.8 + 0.6 * rounding - 0.5 * table.dead[who]) + interior
         membrane *= (1.0 - 0.35 * nucleus) * table.membrane[who]
 
         return {
@@ -157,13 +178,13 @@ class Renderer:
     def _sensor(
         self,
         scene: Scene,
-        table: _Looks,
+        table: Looks,
         nucleus: NDArray[np.float32],
         nucleoli: NDArray[np.float32],
         reticulum: NDArray[np.float32],
         fade: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Reporter of infection, after Pahmeier et al. 2021.
+        """Draw the reporter of infection, after Pahmeier et al. 2021.
 
         It sits on the endoplasmic reticulum, around the nucleus; the viral protease
         cuts it loose, and it collects in the nucleus. In mitosis there is no nuclear
@@ -179,7 +200,7 @@ class Renderer:
         return np.asarray((closed + (mixed - closed) * open_) * table.sensor[who], np.float32)
 
     def _sample(
-        self, bank: NDArray[np.float32], scene: Scene, table: _Looks, t: int, turn: float
+        self, bank: NDArray[np.float32], scene: Scene, table: Looks, t: int, turn: float
     ) -> NDArray[np.float32]:
         """Texture that moves and turns with the cell and slowly becomes another."""
         # Two samples per pixel: at less, the nearest one is visibly the wrong one.
@@ -191,15 +212,6 @@ class Renderer:
         swing = (turn * t + 6.0 * table.offset).astype(np.float32)
         cos, sin = np.cos(swing)[scene.owner], np.sin(swing)[scene.owner]
         return np.asarray(cos * first + sin * second, dtype=np.float32)
-
-    def _nucleoli(self, scene: Scene, table: _Looks) -> NDArray[np.float32]:
-        spots = np.zeros(len(scene.pixel), np.float32)
-        core = np.flatnonzero(scene.inside > 0.0)
-        who, along, across = scene.owner[core], scene.along[core], scene.across[core]
-        for place in table.nucleoli:
-            a, b, width = place[who].T
-            spots[core] += np.exp(-((along - a) ** 2 + (across - b) ** 2) / width**2)
-        return np.minimum(spots, 1.0)
 
     def _record(
         self, name: str, light: NDArray[np.float32], t: int, rng: np.random.Generator
@@ -228,61 +240,9 @@ class Renderer:
             window = canvas[top : int(y) + box, left : int(x) + box]
             yy, xx = np.mgrid[top : top + window.shape[0], left : left + window.shape[1]]
             window += value * np.exp(-((yy - y) ** 2 + (xx - x) ** 2) / (2 * radius**2))
-        canvas += 0.03 * scipy.ndimage.gaussian_filter(
-            rng.standard_normal(canvas.shape, dtype=np.float32), 6.0, mode="wrap"
-        ) * 6.0
+        medium = rng.standard_normal(canvas.shape, dtype=np.float32)
+        canvas += 0.18 * scipy.ndimage.gaussian_filter(medium, 6.0, mode="wrap")
         return canvas
-
-
-@dataclass(frozen=True)
-class _Looks:
-    """What the renderer needs of all cells of a frame, as arrays over cells."""
-
-    infection: NDArray[np.float32]
-    condensation: NDArray[np.float32]
-    rounding: NDArray[np.float32]
-    mitotic: NDArray[np.float32]
-    dead: NDArray[np.float32]
-    thickness: NDArray[np.float32]
-    stain: NDArray[np.float32]
-    membrane: NDArray[np.float32]
-    sensor: NDArray[np.float32]
-    response: NDArray[np.float32]
-    offset: NDArray[np.float32]
-    u: NDArray[np.intp]
-    v: NDArray[np.intp]
-    nucleoli: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, cells: Sequence[Snapshot]) -> _Looks:
-        looks = np.array([cell.look for cell in cells], np.float32).reshape(-1, 8)
-        radius = np.array([cell.nucleus_radius for cell in cells], np.float32)
-
-        def column(values: list[float]) -> NDArray[np.float32]:
-            return np.array(values, np.float32)
-
-        turn = 2 * np.pi * (looks[:, [3, 4, 5]] + np.array([0.0, 0.37, 0.71], np.float32))
-        out = 0.25 + 0.35 * looks[:, [6, 7, 0]]
-        width = radius[:, None] * (0.12 + 0.12 * looks[:, [1, 2, 3]])
-        spots = np.stack(
-            [out * radius[:, None] * np.cos(turn), out * radius[:, None] * np.sin(turn), width], -1
-        )
-        return cls(
-            infection=column([cell.infection for cell in cells]),
-            condensation=column([cell.condensation for cell in cells]),
-            rounding=column([cell.rounding for cell in cells]),
-            mitotic=column([float(cell.mitotic) for cell in cells]),
-            dead=column([float(cell.dead) for cell in cells]),
-            thickness=0.85 + 0.3 * looks[:, 7],
-            stain=np.exp(0.6 * (looks[:, 5] - 0.5)),
-            membrane=np.exp(0.8 * (looks[:, 4] - 0.5)),
-            sensor=np.exp(1.2 * (looks[:, 6] - 0.5)),
-            response=0.7 + 0.4 * looks[:, 3],
-            offset=looks[:, 0],
-            u=np.asarray(looks[:, 1] * 7919, np.intp),
-            v=np.asarray(looks[:, 2] * 7919, np.intp),
-            nucleoli=np.moveaxis(spots, 1, 0).astype(np.float32),
-        )
 
 
 def _labels(scene: Scene) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

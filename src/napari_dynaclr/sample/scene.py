@@ -10,14 +10,20 @@ its own cell, neighbours meet in a common border, and bodies never overlap.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_dynaclr.sample.params import PIXEL_UM
-from napari_dynaclr.sample.population import HARMONICS, Snapshot
+from napari_dynaclr.sample.population import HARMONICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.sample.cell import Snapshot
 
 ANGLES = 256
 _THETA = np.arange(ANGLES) * (2 * math.pi / ANGLES)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from napari_dynaclr.sample.population import Snapshot
-from napari_dynaclr.sample.rendering import Rendered
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.sample.cell import Snapshot
+    from napari_dynaclr.sample.rendering import Rendered
 
 TRACK_COLUMNS = ["track_id", "t", "id", "parent_track_id", "parent_id", "z", "y", "x"]
 STATE_COLUMNS = ["infection_state", "cell_division_state", "cell_death_state"]

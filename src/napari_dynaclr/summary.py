@@ -1,0 +1,42 @@
+"""What a dataset holds and what has been done with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+
+
+def summarize(dataset: Dataset) -> dict[str, str]:
+    """Describe a dataset and its workspace, a line per fact.
+
+    Only the first FOV's metadata is read, however large the plate.
+    """
+    facts = {
+        "dataset": str(dataset.root),
+        "FOVs": f"{len(dataset.fov_names)} in {len(dataset.wells)} wells",
+    }
+    if dataset.fov_names:
+        fov = dataset.fovs[0]
+        z, y, x = fov.scale
+        interval = fov.frame_interval
+        facts |= {
+            "channels": ", ".join(fov.channels),
+            "shape": f"{fov.shape} (T, Z, Y, X), {fov.dtype}",
+            "voxel": f"{z:g} x {y:g} x {x:g} um (z, y, x)",
+            "frame interval": f"{interval / 60:g} min" if interval else "unknown",
+            "OME-Zarr": fov.ome_version,
+        }
+    workspace = dataset.workspace
+    facts["workspace"] = str(workspace.path) if workspace.path.exists() else "none yet"
+    progress = workspace.path / "progress"
+    for folder in sorted(progress.iterdir()) if progress.is_dir() else []:
+        done = sum(1 for fov in dataset.fovs if workspace.key(folder.name, fov) is not None)
+        facts[folder.name] = f"{done} of {len(dataset.fov_names)} FOVs"
+    if workspace.annotations_csv.exists():
+        facts["annotations"] = f"{len(workspace.annotations())} cells"
+    runs = workspace.runs()
+    if runs:
+        facts["last run"] = f"{runs[-1]['stage']} {runs[-1]['status']} at {runs[-1]['ended']}"
+    return facts
