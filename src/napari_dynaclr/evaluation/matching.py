@@ -25,7 +25,8 @@ def match_labels(truth: NDArray[Any], ours: NDArray[Any]) -> NDArray[np.int64]:
     Returns
     -------
     numpy.ndarray
-        Pairs (true label, our label), (N, 2).
+        Pairs (true label, our label), (N, 2), the largest overlap first. A true cell
+        stands in one pair at most; one of ours that covers several stands in several.
     """
     both = (truth > 0) & (ours > 0)
     pairs, overlap = np.unique(
@@ -35,7 +36,8 @@ def match_labels(truth: NDArray[Any], ours: NDArray[Any]) -> NDArray[np.int64]:
     if not len(pairs):
         return np.empty((0, 2), np.int64)
     size = sizes[np.searchsorted(labels, pairs[:, 0])]
-    found: NDArray[np.int64] = pairs[2 * overlap > size]
+    covers = 2 * overlap > size
+    found: NDArray[np.int64] = pairs[covers][np.argsort(-overlap[covers], kind="stable")]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from traccuracy import TrackingGraph
 from traccuracy.matchers import Matched
 from traccuracy.metrics import CTCMetrics, DivisionMetrics
+from traccuracy.track_errors import _ctc
 
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+
+logging.getLogger("traccuracy").setLevel(logging.ERROR)
+# It draws progress bars of its own, which would cut through ours.
+_ctc.tqdm = lambda items, *_args, **_kwargs: items
 
 
 class TrackingParams(Params):
@@ -126,19 +132,18 @@ def score(
     truth, ours
         From :func:`graph`.
     pairs
-        Matched nodes (true id, our id).
+        Matched nodes (true id, our id); within a frame the best match first.
     tolerance
         Frames that a division may be early or late.
     """
-    matched = Matched(
-        TrackingGraph(truth, frame_key="t", label_key="segmentation_id", location_keys=("y", "x")),
-        TrackingGraph(ours, frame_key="t", label_key="segmentation_id", location_keys=("y", "x")),
-        pairs,
-        {"name": "overlap of more than half"},
+    ctc = CTCMetrics().compute(_matched(truth, ours, pairs)).results
+    # Divisions need each of our cells to be one cell: the one it covers most of.
+    single = list({b: (a, b) for a, b in reversed(pairs)}.values())
+    found = (
+        DivisionMetrics(max_frame_buffer=tolerance)
+        .compute(_matched(truth, ours, single), relax_skips_gt=True, relax_skips_pred=True)
+        .results
     )
-    ctc = CTCMetrics().compute(matched).results
-    found = DivisionMetrics(max_frame_buffer=tolerance).compute(matched, relax_skips_gt=True,
-                                                              relax_skips_pred=True).results
     division = found[f"Frame Buffer {tolerance}"]
     return {
         **{name: float(ctc[name]) for name in ("TRA", "DET", "LNK")},
@@ -150,6 +155,17 @@ def score(
         "true_nodes": truth.number_of_nodes(),
         "found_nodes": ours.number_of_nodes(),
     }
+
+
+def _matched(truth: nx.DiGraph, ours: nx.DiGraph, pairs: list[tuple[int, int]]) -> Matched:
+    # traccuracy writes its findings into the graphs, hence the copies.
+    one, other = (
+        TrackingGraph(
+            built.copy(), frame_key="t", label_key="segmentation_id", location_keys=("y", "x")
+        )
+        for built in (truth, ours)
+    )
+    return Matched(one, other, pairs, {"name": "overlap of more than half"})
 
 
 def _number(value: Any) -> float:

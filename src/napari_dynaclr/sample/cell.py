@@ -84,7 +84,6 @@ class Cell:
     angle: float = 0.0
     age: int = 99
     mitosis_left: int = 0
-    mitosis_frames: int = 0
     death_age: int = -1
     death_frames: int = 0
     daughters_axis: float = 0.0

@@ -45,10 +45,10 @@ def relax(
     (N, 2) array
         The new centres.
     """
-    points = points.copy()
+    points = np.clip(points, *walls)
     count = len(points)
     if count < 2:
-        return np.clip(points, *walls)
+        return points
     mobility = np.where(heavy, 0.05, 1.0)
     farthest = max(2 * float(reach.max()) + gap, 1.2 * float(body.max()))
     pairs = np.empty((0, 2), dtype=np.intp)

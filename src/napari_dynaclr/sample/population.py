@@ -157,7 +157,7 @@ class _Population:
             cell.age += 1
             if cell.mitotic:
                 cell.mitosis_left -= 1
-                alive.extend([cell] if cell.mitotic else self._divide(cell, t))
+                alive.extend([cell] if cell.mitosis_left else self._divide(cell, t))
                 continue
             # Infected cells die more often, but not at once.
             sick = infected and t - self._infection_frame(cell.infection_draw) > 6

@@ -34,7 +34,7 @@ _BLEACH_PER_FRAME = {"Nuclei": 0.006, "Membrane": 0.005, "Sensor": 0.008}
 
 
 def contrast_limits(params: SimulateParams) -> dict[str, tuple[float, float]]:
-    """Counts to show as black and as white, per channel."""
+    """Choose the counts to show as black and as white, per channel."""
     level = DIFFICULTIES[params.difficulty]
     black = OFFSET + 0.9 * level.background * level.photons
     brightest = {"Nuclei": 1.9, "Membrane": 1.2, "Sensor": 1.9}

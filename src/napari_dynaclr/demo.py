@@ -1,0 +1,158 @@
+"""The whole job on a simulated sample: from images to classified cells, with figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_dynaclr.annotation import annotate
+from napari_dynaclr.classification import classify
+from napari_dynaclr.core.atomic import write_csv
+from napari_dynaclr.core.dataset import open_dataset
+from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.registry import parse
+from napari_dynaclr.embedding import embed
+from napari_dynaclr.evaluation import evaluate
+from napari_dynaclr.pictures import cells_picture, curve_picture, field_picture, map_picture
+from napari_dynaclr.projection import project
+from napari_dynaclr.sample import SimulateParams, simulate
+from napari_dynaclr.segmentation import segment
+from napari_dynaclr.tracking import track
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+
+TRAINING_WELLS = ("A/1", "B/1")
+HELD_OUT_WELL = "B/2"
+CLICKS = 40
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes
+    ----------
+    dataset
+        The simulated plate with its workspace.
+    table
+        ``measure``, ``where`` and ``value``.
+    pictures
+        The pictures written.
+    """
+
+    dataset: Dataset
+    table: pd.DataFrame
+    pictures: list[Path]
+
+
+def run_demo(
+    folder: str | Path, job: Job | None = None, params: SimulateParams | None = None
+) -> DemoResult:
+    """Simulate a plate and run every stage on it; run again to resume.
+
+    Forty cells of the wells in :data:`TRAINING_WELLS` are clicked (at positions taken
+    from the ground truth, a little off centre as a hand would be); infection is
+    predicted for all and measured on a well in which no cell was clicked.
+
+    Parameters
+    ----------
+    folder
+        Where the sample, its results and the pictures go.
+    job
+        Progress and cancelling.
+    params
+        Settings of the sample.
+    """
+    job = job or Job()
+    home = Path(folder).expanduser()
+    plate, truth = home / "infection.zarr", home / "infection_truth.zarr"
+    if not plate.exists():
+        simulate(plate, params or SimulateParams(), job)
+    dataset = open_dataset(plate)
+    segment(dataset, parse("segment", None, {"channel": "Nuclei"}), job)
+    track(dataset, None, job)
+    embed(dataset, None, job)
+    project(dataset, None, job)
+    project(dataset, parse("project", "pca", {}), job)
+    clicks = home / "clicks.csv"
+    write_csv(clicks, simulated_clicks(pd.read_csv(truth / "annotations.csv")))
+    points = {"path": str(clicks), "task": "infection", "annotator": "demo"}
+    annotate(dataset, parse("annotate", "points", points), job)
+    learn = parse("classify", "linear", {"task": "infection", "learn_from": TRAINING_WELLS})
+    classify(dataset, learn, job)
+    table = _measure(dataset, truth, job)
+    write_csv(home / "results.csv", table)
+    pictures = home / "pictures"
+    written = [
+        map_picture(dataset, "features", "phate", "infection", pictures / "map.png"),
+        curve_picture(
+            dataset, "infection", "infected", pictures / "curve.png", truth / "annotations.csv"
+        ),
+        field_picture(dataset, "infection", "infected", "Sensor", pictures / "field.png"),
+        cells_picture(dataset, "infection", pictures / "cells.png"),
+    ]
+    return DemoResult(dataset, table, written)
+
+
+def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) -> pd.DataFrame:
+    """Choose cells to click, half of them infected, and where the clicks land.
+
+    Parameters
+    ----------
+    truth
+        True states: ``fov_name``, ``t``, ``y``, ``x``, ``infection_state``.
+    count
+        Number of clicks.
+    seed
+        For the choice and for the unsteadiness of the hand (1 pixel).
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fov_name``, ``t``, ``y``, ``x``, ``state``.
+    """
+    generator = np.random.default_rng(seed)
+    wells = truth["fov_name"].str.rpartition("/")[0]
+    cells = truth[wells.isin(TRAINING_WELLS)]
+    chosen = [
+        part.iloc[np.sort(generator.choice(len(part), min(count // 2, len(part)), replace=False))]
+        for _, part in cells.groupby("infection_state")
+    ]
+    clicks = pd.concat(chosen)[["fov_name", "t", "y", "x", "infection_state"]]
+    clicks[["y", "x"]] += generator.normal(0, 1, (len(clicks), 2))
+    return clicks.rename(columns={"infection_state": "state"}).round(2)
+
+
+def _measure(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+
+    def note(measure: str, where: str, value: float) -> None:
+        rows.append({"measure": measure, "where": where, "value": round(float(value), 4)})
+
+    tracking = evaluate(dataset, parse("evaluate", "tracking", {"truth": str(truth)}), job)
+    for name in ("TRA", "DET", "LNK"):
+        note(name, "all FOVs, mean", tracking[name].mean())
+        note(name, "all FOVs, worst", tracking[name].min())
+    note("division F1", "all FOVs, mean", tracking["division_f1"].mean())
+    note("division F1", "all FOVs, worst", tracking["division_f1"].min())
+    states = {"truth": str(truth / "annotations.csv"), "task": "infection"}
+    held_out = dataset.select([HELD_OUT_WELL])
+    found = evaluate(held_out, parse("evaluate", "classification", states), job)
+    by_state = found.set_index("state")["f1"]
+    where = f"well {HELD_OUT_WELL}, held out, {CLICKS} clicks"
+    note("infection F1", where, by_state["infected"])
+    note("infection F1, mean of states", where, by_state["macro"])
+    smoothness = evaluate(dataset, parse("evaluate", "smoothness", {}), job)
+    values = smoothness.set_index("metric")["value"]
+    note("smoothness", "features", values["smoothness"])
+    note("dynamic range", "features", values["dynamic_range"])
+    correlation = evaluate(dataset, parse("evaluate", "correlation", {}), job)
+    for component, part in correlation.groupby("component", sort=True):
+        strongest = part.iloc[0]
+        note(f"rank correlation of {component}", str(strongest["feature"]), strongest["rho"])
+    return pd.DataFrame(rows)
