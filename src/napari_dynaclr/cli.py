@@ -116,7 +116,7 @@ def _options(kind: type[Params]) -> list[click.Option]:
             shared["help"] += " May be given several times."
             options.append(click.Option([f"--{flag}", name], multiple=True, **shared))
         else:
-            metavar = {int: "INTEGER", float: "NUMBER"}.get(field.annotation or str, "TEXT")
+            metavar = _METAVARS.get(str(field.annotation), "TEXT")
             options.append(
                 click.Option(
                     [f"--{flag}", name],
@@ -127,6 +127,9 @@ def _options(kind: type[Params]) -> list[click.Option]:
                 )
             )
     return options
+
+
+_METAVARS = {str(int): "INTEGER", str(float): "NUMBER"}
 
 
 def _bounds(field: Any) -> str:

@@ -12,6 +12,7 @@ from skimage.segmentation import find_boundaries
 from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import MissingInput
 from napari_dynaclr.core.patches import iter_patches
+from napari_dynaclr.core.shards import nodes
 from napari_dynaclr.core.tables import read_csv
 from napari_dynaclr.core.tasks import find_task
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def map_picture(
-    dataset: Dataset, embedding: str, method: str, task: str, file: Path
-) -> Path:
+def map_picture(dataset: Dataset, embedding: str, method: str, task: str, file: Path) -> Path:
     """Draw the map twice: coloured by time, and by predicted state.
 
     Raises
@@ -46,8 +45,8 @@ def map_picture(
         if f"predicted_{task}" not in shard.obs:
             raise MissingInput(f"predictions of '{task}'", "classify", fov.name)
         points.append(shard.obsm[f"X_{method}"][:, :2])
-        times.append(shard.obs["t"].to_numpy() * _hours(fov))
-        states.append(shard.obs[f"predicted_{task}"].astype(str).to_numpy())
+        times.append(nodes(shard)["t"].to_numpy() * _hours(fov))
+        states.append(nodes(shard)[f"predicted_{task}"].astype(str).to_numpy())
     place, time, state = (np.concatenate(part) for part in (points, times, states))
     # Drawn in random order: cells of the last FOV must not hide the others.
     order = np.random.default_rng(0).permutation(len(place))
@@ -107,7 +106,9 @@ def _curves(
     percent = (table[column] == state).groupby([well, table["t"]]).mean() * 100
     for i, (name, curve) in enumerate(percent.groupby(level=0)):
         times = curve.index.get_level_values("t") * hours
-        axes.plot(times, curve.to_numpy(), line, c=_COLOURS[i % len(_COLOURS)], label=name + label)
+        axes.plot(
+            times, curve.to_numpy(), line, c=_COLOURS[i % len(_COLOURS)], label=f"{name}{label}"
+        )
 
 
 def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: Path) -> Path:

@@ -72,9 +72,7 @@ def _step(file: Path, number: int, entry: Any) -> Step:
         raise InvalidInput(f"{file}, step {number}: {error}") from None
 
 
-def run_pipeline(
-    dataset: Dataset, steps: list[Step], job: Job | None = None
-) -> dict[str, Any]:
+def run_pipeline(dataset: Dataset, steps: list[Step], job: Job | None = None) -> dict[str, Any]:
     """Run steps one after the other; what is complete already is not done again.
 
     Returns

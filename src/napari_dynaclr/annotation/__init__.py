@@ -43,7 +43,7 @@ def annotate(
         If the table cannot be used.
     """
     from napari_dynaclr.annotation.journal import Journal
-    from napari_dynaclr.annotation.table import annotations, write_annotations
+    from napari_dynaclr.annotation.table import current_annotations, write_annotations
 
     job = job or Job()
     method, params = resolve("annotate", params)
@@ -52,4 +52,4 @@ def annotate(
         journal = Journal(dataset.workspace.journal)
         journal.add(journal.new_only(marks), annotator)
         write_annotations(dataset)
-    return annotations(dataset)
+    return current_annotations(dataset)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from napari_dynaclr.annotation.table import annotations
+from napari_dynaclr.annotation.table import current_annotations
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, TRACK_COLUMNS
@@ -37,7 +37,7 @@ def export_annotations(dataset: Dataset, target: str | Path) -> pd.DataFrame:
     InvalidInput
         If nothing has been annotated in these FOVs.
     """
-    marks = annotations(dataset)
+    marks = current_annotations(dataset)
     marks = marks[marks["fov_name"].isin(dataset.fov_names)]
     if marks.empty:
         raise InvalidInput("Nothing has been annotated yet: there is nothing to export.")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import Field
 
 from napari_dynaclr.annotation.journal import UNKNOWN, Mark
-from napari_dynaclr.core.tasks import task_of_column
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, validate_nodes
+from napari_dynaclr.core.tasks import task_of_column
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -59,25 +59,29 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
             task = task_of_column(column)
             given = matched[matched[column].notna() & (matched[column] != UNKNOWN)]
             marks += [
-                Mark(
-                    fov_name=fov.name,
-                    id=int(row.node),
-                    track_id=int(row.track_id),
-                    t=int(row.t),
-                    z=float(row.z),
-                    y=float(row.y),
-                    x=float(row.x),
-                    task=task.name if task else "",
-                    state=str(state),
-                )
+                _mark(row, fov.name, task.name if task else column, str(state))
                 for row, state in zip(given.itertuples(), given[column], strict=True)
             ]
     if not marks:
         raise InvalidInput(
-            f"None of the {len(whole)} rows of {path} fits a tracked cell: annotate the tracks of this "
-            "dataset, or import the tracks that the table was made with."
+            f"None of the {len(whole)} rows of {path} fits a tracked cell: annotate the tracks of "
+            "this dataset, or import the tracks that the table was made with."
         )
     return marks, params.annotator or _annotator(whole)
+
+
+def _mark(row: Any, fov_name: str, task: str, state: str) -> Mark:
+    return Mark(
+        fov_name=fov_name,
+        id=int(row.node),
+        track_id=int(row.track_id),
+        t=int(row.t),
+        z=float(row.z),
+        y=float(row.y),
+        x=float(row.x),
+        task=task,
+        state=state,
+    )
 
 
 def _by_fov(dataset: Dataset, table: pd.DataFrame, path: Path) -> list[tuple[Fov, pd.DataFrame]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -113,9 +113,7 @@ def read(dataset: Dataset, params: PointsParams, job: Job) -> tuple[list[Mark], 
     return marks, params.annotator
 
 
-def _assign(
-    dataset: Dataset, fov: Fov, points: pd.DataFrame, params: PointsParams
-) -> list[Mark]:
+def _assign(dataset: Dataset, fov: Fov, points: pd.DataFrame, params: PointsParams) -> list[Mark]:
     tracks = dataset.workspace.tracks(fov)
     last = fov.shape[0] - 1
     outside = points[(points["t"] < 0) | (points["t"] > last)]
@@ -134,6 +132,7 @@ def _assign(
             here[["z", "y", "x"]].to_numpy(float), frame[0], nodes, fov.scale, params.radius
         )
         by_track = nodes.set_index("track_id")
+        point: Any
         for track, point in zip(found, here.itertuples(), strict=True):
             if not track:
                 raise InvalidInput(

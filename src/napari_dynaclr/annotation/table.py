@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from napari_dynaclr.annotation.journal import Journal
-from napari_dynaclr.core.tasks import find_task
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, TRACK_COLUMNS
+from napari_dynaclr.core.tasks import find_task
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 
 
-def annotations(dataset: Dataset) -> pd.DataFrame:
+def current_annotations(dataset: Dataset) -> pd.DataFrame:
     """Return all annotations of a dataset, one row per annotated node.
 
     Returns
@@ -68,4 +68,4 @@ def _refresh(dataset: Dataset, table: pd.DataFrame) -> pd.DataFrame:
 
 def write_annotations(dataset: Dataset) -> None:
     """Derive ``annotations.csv`` from the journal."""
-    write_csv(dataset.workspace.annotations_csv, annotations(dataset))
+    write_csv(dataset.workspace.annotations_csv, current_annotations(dataset))

@@ -13,7 +13,7 @@ from napari_dynaclr.classification.validation import cross_validate
 from napari_dynaclr.core.atomic import atomic_file, write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import pending, result_key
-from napari_dynaclr.core.shards import write_shard
+from napari_dynaclr.core.shards import nodes, vectors, write_shard
 from napari_dynaclr.core.tables import PREDICTION_COLUMNS, lineage_roots
 from napari_dynaclr.core.tasks import find_task
 
@@ -132,7 +132,7 @@ def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
         known = [name for name in table if str(name).endswith("_state")]
         raise InvalidInput(
             f"No cell has been annotated for '{params.task}' "
-            f"(there are {', '.join(known) or 'no annotations'}): run 'annotate' first."
+            f"(there are {', '.join(map(str, known)) or 'no annotations'}): run 'annotate' first."
         )
     table = table[table[column].notna() & (table[column] != UNKNOWN)]
     parts: list[_Annotated] = []
@@ -141,12 +141,13 @@ def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
         if states.empty:
             continue
         shard = dataset.workspace.embedding(params.embedding, fov)
-        rows = np.flatnonzero(shard.obs["id"].isin(states.index))
-        obs = shard.obs.iloc[rows]
-        root = lineage_roots(shard.obs)
+        cells = nodes(shard)
+        rows = np.flatnonzero(cells["id"].isin(states.index))
+        obs = cells.iloc[rows]
+        root = lineage_roots(cells)
         parts.append(
             _Annotated(
-                np.asarray(shard.X[rows], np.float32),
+                vectors(shard)[rows],
                 states.loc[obs["id"]].to_numpy(str),
                 np.array([f"{fov.name}/{root[track]}" for track in obs["track_id"]]),
                 np.full(len(rows), fov.name),
@@ -157,19 +158,19 @@ def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
             f"No annotation of '{params.task}' is on a cell of the chosen FOVs: annotate some "
             "cells, or choose other FOVs."
         )
-    cells = _Annotated(
+    joined = _Annotated(
         *(
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("vectors", "states", "lineage", "fov")
         )
     )
-    found = np.unique(cells.states)
+    found = np.unique(joined.states)
     if len(found) < 2:
         raise InvalidInput(
-            f"All {len(cells.states)} annotations of '{params.task}' say '{found[0]}': annotate "
+            f"All {len(joined.states)} annotations of '{params.task}' say '{found[0]}': annotate "
             "cells in another state too."
         )
-    return cells
+    return joined
 
 
 def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
@@ -181,15 +182,14 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
     done, todo = pending(dataset, result, keys)
     for fov in job.track(todo, "predict", done=len(done), total=len(dataset.fovs)):
         shard = workspace.embedding(classifier.embedding, fov)
-        probability = classifier.model.predict_proba(np.asarray(shard.X, np.float32))
+        probability = classifier.model.predict_proba(vectors(shard))
         shard.obs[f"predicted_{task}"] = np.array(states)[probability.argmax(axis=1)]
         shard.obsm[f"predicted_{task}_proba"] = probability
         shard.uns[f"predicted_{task}_classes"] = np.array(states)
         write_shard(workspace.shard(classifier.embedding, fov), shard)
         workspace.mark_complete(result, fov, classifier.key)
     tables = [
-        _table(workspace.embedding(classifier.embedding, fov), task, states)
-        for fov in dataset.fovs
+        _table(workspace.embedding(classifier.embedding, fov), task, states) for fov in dataset.fovs
     ]
     table = pd.concat(tables, ignore_index=True)
     write_csv(workspace.predictions(task), table)
@@ -197,7 +197,7 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
 
 
 def _table(shard: ad.AnnData, task: str, states: list[str]) -> pd.DataFrame:
-    table = shard.obs[PREDICTION_COLUMNS].reset_index(drop=True)
+    table = nodes(shard)[PREDICTION_COLUMNS].copy()
     probability = shard.obsm[f"predicted_{task}_proba"]
     table[f"predicted_{task}"] = shard.obs[f"predicted_{task}"].to_numpy()
     table["confidence"] = probability.max(axis=1)

@@ -41,9 +41,7 @@ class LinearParams(Params):
         title="Class weights",
         description="Let rare states count as much as frequent ones, or every click the same.",
     )
-    folds: int = Field(
-        5, title="Folds", description="Parts of the cross-validation.", ge=2, le=100
-    )
+    folds: int = Field(5, title="Folds", description="Parts of the cross-validation.", ge=2, le=100)
     learn_from: tuple[str, ...] = Field(
         (),
         title="Learn from",

@@ -267,8 +267,7 @@ def _axes(series: tifffile.TiffPageSeries, file: Path, params: TiffParams) -> st
     axes = params.axes.upper() or series.axes
     if len(axes) != series.ndim:
         raise InvalidInput(
-            f"{file.name} has {series.ndim} axes of sizes {series.shape}: axes={axes} "
-            "does not fit."
+            f"{file.name} has {series.ndim} axes of sizes {series.shape}: axes={axes} does not fit."
         )
     if "S" in axes and "C" not in axes:
         axes = axes.replace("S", "C")
@@ -301,7 +300,7 @@ def _ome(tiff: tifffile.TiffFile, name: str) -> float:
 
 
 def _imagej_pixel(tiff: tifffile.TiffFile, about: dict[str, Any]) -> float:
-    tag = tiff.pages[0].tags.get("XResolution")
+    tag = tiff.pages.first.tags.get("XResolution")
     if tag is None or str(about.get("unit", "")) not in ("um", "micron", "\\u00B5m", "µm"):
         return 0.0
     count, length = tag.value

@@ -7,7 +7,6 @@ metadata is read when that position is first used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,8 @@ from napari_dynaclr.core.fov import Fov
 from napari_dynaclr.core.multiscale import ome_attributes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from napari_dynaclr.core.workspace import Workspace
 
 SINGLE_FOV = "0/0/0"
@@ -120,7 +121,9 @@ class Dataset:
         """
         chosen: dict[str, str] = {}
         for pattern in patterns:
-            hits = [n for n in self._paths if fnmatchcase(n, pattern) or n.startswith(f"{pattern}/")]
+            hits = [
+                n for n in self._paths if fnmatchcase(n, pattern) or n.startswith(f"{pattern}/")
+            ]
             if not hits:
                 raise InvalidInput(
                     f"{self.root.name} has no FOV '{pattern}': there are {_some(self.fov_names)}."

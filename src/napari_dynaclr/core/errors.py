@@ -8,8 +8,11 @@ notification. Programming errors are not caught: they keep their traceback.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class DynaclrError(Exception):
@@ -46,16 +49,14 @@ class MissingExtra(DynaclrError):
 
     def __init__(self, package: str, extra: str) -> None:
         self.package, self.extra = package, extra
-        super().__init__(
-            f"{package} is not installed: run  pip install \"napari-dynaclr[{extra}]\""
-        )
+        super().__init__(f'{package} is not installed: run  pip install "napari-dynaclr[{extra}]"')
 
 
 class StorageError(DynaclrError):
     """The disk refused to be read or written."""
 
 
-class Cancelled(Exception):  # noqa: N818 - cancelling is not an error
+class Cancelled(Exception):
     """The user asked a job to stop. Cancelled is not failed."""
 
 

@@ -90,14 +90,20 @@ class Fov:
         """Seconds between time points; None where the file does not say."""
         return self._multiscale.frame_interval
 
-    def _source(self, channel: str) -> tuple[Multiscale, int]:
+    def find(self, channel: str) -> tuple[Multiscale, int]:
+        """Return the image that holds a channel, and the channel's index there.
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such channel.
+        """
         if channel in self._multiscale.channels:
             return self._multiscale, self._multiscale.channels.index(channel)
         if self._extra is not None and channel in self._extra.channels:
-            return self._extra._source(channel)
+            return self._extra.find(channel)
         raise InvalidInput(
-            f"FOV {self.name} has no channel '{channel}': choose one of "
-            f"{', '.join(self.channels)}."
+            f"FOV {self.name} has no channel '{channel}': choose one of {', '.join(self.channels)}."
         )
 
     def image(self, channel: str) -> da.Array:
@@ -108,7 +114,7 @@ class Fov:
         InvalidInput
             If there is no such channel.
         """
-        source, index = self._source(channel)
+        source, index = self.find(channel)
         return source.lazy(index)
 
     def frames(
@@ -143,7 +149,7 @@ class Fov:
             For an unknown channel, a frame of nothing but zeros or NaN, or a
             damaged chunk.
         """
-        sources = [self._source(channel) for channel in channels]
+        sources = [self.find(channel) for channel in channels]
         wanted = list(range(self.shape[0])) if times is None else list(times)
         step = max((source.time_chunk for source, _ in sources), default=1)
         position = 0

@@ -92,7 +92,7 @@ class Multiscale:
         Seconds between time points, or None where unknown.
     """
 
-    array: zarr.Array
+    array: zarr.Array[Any]
     axes: str
     channels: list[str]
     scale: tuple[float, float, float]
@@ -168,7 +168,7 @@ class Multiscale:
         """One channel as a lazy (T, Z, Y, X) array."""
         import dask.array as da
 
-        data = da.from_zarr(self.array)
+        data: da.Array = da.from_zarr(self.array)
         if "c" in self.axes:
             data = da.take(data, channel, axis=self.axes.index("c"))
         rest = self.axes.replace("c", "")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_dynaclr.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Params(BaseModel):
@@ -50,7 +52,9 @@ class Params(BaseModel):
         name = ".".join(str(part) for part in detail["loc"]) or cls.__name__
         if detail["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, cls.model_fields, n=1)
-            known = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
+            known = (
+                f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
+            )
             return f"unknown setting '{name}' ({known})"
         if detail["type"] == "missing":
             return f"'{name}' is required"

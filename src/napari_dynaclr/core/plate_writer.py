@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    import zarr
     from numpy.typing import DTypeLike, NDArray
 
     from napari_dynaclr.core.fov import Fov
@@ -88,7 +89,7 @@ class FovWriter:
             )
         write_text(self._progress, "[]")
 
-    def _open(self):  # noqa: ANN202 - zarr's array type is generic over its version
+    def _open(self) -> zarr.Array[Any]:
         import zarr
 
         return zarr.open_array(self._image / "0", mode="r+")

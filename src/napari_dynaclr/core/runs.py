@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import uuid
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from napari_dynaclr.core.errors import Cancelled, InvalidInput, storage_errors
 from napari_dynaclr.core.workspace import now
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.params import Params
@@ -34,15 +35,14 @@ def result_key(method: Method, params: Params, *inputs: object) -> str:
 
 
 def source_key(fov: Fov) -> str:
-    """What identifies the pixels of a FOV without reading them, wherever it is kept."""
+    """Identify the pixels of a FOV without reading them, wherever it is kept."""
     return f"{fov.name}|{fov.shape}|{fov.dtype}"
 
 
-def pending(
-    dataset: Dataset, result: str, keys: dict[str, str]
-) -> tuple[list[Fov], list[Fov]]:
+def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[Fov], list[Fov]]:
     """Split a dataset's FOVs into those done under the same key and those to do."""
-    done, todo = [], []
+    done: list[Fov] = []
+    todo: list[Fov] = []
     for fov in dataset.fovs:
         same = dataset.workspace.key(result, fov) == keys[fov.name]
         (done if same else todo).append(fov)

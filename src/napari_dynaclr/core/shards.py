@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from napari_dynaclr.core.atomic import remove, replace_folder
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import anndata as ad
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
 
 def read_shard(path: Path) -> ad.AnnData:
@@ -19,6 +22,18 @@ def read_shard(path: Path) -> ad.AnnData:
     return ad.read_zarr(path)
 
 
+def vectors(shard: ad.AnnData) -> NDArray[np.float32]:
+    """Return the embedding, (cells, dimensions)."""
+    import numpy as np
+
+    return np.asarray(shard.X, np.float32)
+
+
+def nodes(shard: ad.AnnData) -> pd.DataFrame:
+    """Return the track columns and whatever else is known of the cells, a row each."""
+    return cast("pd.DataFrame", shard.obs).reset_index(drop=True)
+
+
 def write_shard(path: Path, data: ad.AnnData) -> None:
     """Write a shard atomically, replacing the one before."""
     import anndata as ad
@@ -26,10 +41,21 @@ def write_shard(path: Path, data: ad.AnnData) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     remove(temporary)
-    before = ad.settings.zarr_write_format
-    ad.settings.zarr_write_format = 2
-    try:
+    with ad.settings.override(zarr_write_format=2):
         data.write_zarr(temporary)
-    finally:
-        ad.settings.zarr_write_format = before
     replace_folder(temporary, path)
+
+
+def standardized(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Join the vectors of all FOVs and scale each dimension to zero mean, unit variance.
+
+    A dimension without variance becomes zero.
+    """
+    import numpy as np
+
+    matrix = np.concatenate([np.asarray(part, np.float32) for part in parts])
+    deviation = matrix.std(axis=0, dtype=np.float64)
+    deviation[deviation < 1e-12] = 1.0
+    matrix -= matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+    matrix /= deviation.astype(np.float32)
+    return matrix

@@ -6,7 +6,7 @@ columns of :data:`TRACK_COLUMNS`. Centroids are in pixels, -1 means no parent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -36,10 +36,8 @@ _INTEGERS = ["track_id", "t", "id", "parent_track_id", "parent_id"]
 _REQUIRED = ["track_id", "t", "y", "x"]
 _NODES_PER_FRAME = 1_000_000
 
-_Whole = TypeVar("_Whole", int, "pd.Series[int]")
 
-
-def node_id(t: _Whole, label: _Whole) -> _Whole:
+def node_id[Whole: (int, pd.Series)](t: Whole, label: Whole) -> Whole:
     """Return the id of a node from its time point and label, as ultrack numbers them."""
     return (t + 1) * _NODES_PER_FRAME + label
 

@@ -76,9 +76,7 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
             "check that it belongs to this dataset."
         )
     states = sorted({*expected, *predicted})
-    by_state = precision_recall_fscore_support(
-        expected, predicted, labels=states, zero_division=0
-    )
+    by_state = precision_recall_fscore_support(expected, predicted, labels=states, zero_division=0)
     table = pd.DataFrame(
         dict(zip(["precision", "recall", "f1", "cells"], by_state, strict=True)), index=states
     )

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.shards import standardized, vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def measure(dataset: Dataset, params: CorrelationParams, job: Job) -> pd.DataFra
     InvalidInput
         If the two embeddings are not of the same cells, or there are too few.
     """
-    vectors, features, names = [], [], []
+    parts, features = [], []
+    names: list[str] = []
     for fov in job.track(dataset.fovs, "read embeddings"):
         one = dataset.workspace.embedding(params.embedding, fov)
         other = dataset.workspace.embedding(params.features, fov)
@@ -55,15 +57,13 @@ def measure(dataset: Dataset, params: CorrelationParams, job: Job) -> pd.DataFra
                 f"FOV {fov.name}: '{params.embedding}' and '{params.features}' were made from "
                 "different tracks: run 'embed' again."
             )
-        vectors.append(np.asarray(one.X, np.float32))
-        features.append(np.asarray(other.X, np.float32))
+        parts.append(vectors(one))
+        features.append(vectors(other))
         names = list(other.var_names)
-    matrix, table = np.concatenate(vectors), np.concatenate(features)
+    matrix, table = standardized(parts), np.concatenate(features)
     if len(matrix) < 3:
         raise InvalidInput(f"A correlation needs at least 3 cells, there are {len(matrix)}.")
     job.report("correlate")
-    deviation = matrix.std(axis=0)
-    matrix = (matrix - matrix.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
     pca = PCA(min(params.components, *matrix.shape), random_state=0)
     rho = spearman(pca.fit_transform(matrix), table)
     rows = [
@@ -94,8 +94,8 @@ def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[
     """
 
     def ranks(values: NDArray[np.floating]) -> NDArray[np.floating]:
-        ranked = np.apply_along_axis(rankdata, 0, values)
+        ranked = np.asarray(rankdata(values, axis=0), float)
         ranked -= ranked.mean(axis=0)
         return ranked / np.maximum(np.linalg.norm(ranked, axis=0), 1e-12)
 
-    return ranks(one).T @ ranks(other)
+    return np.asarray(ranks(one).T @ ranks(other))

@@ -11,6 +11,7 @@ from scipy.stats import gaussian_kde
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.shards import nodes, standardized, vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,19 +57,16 @@ def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFram
     InvalidInput
         If no track has two successive time points.
     """
-    vectors, tracks, times = [], [], []
+    parts, tracks, times = [], [], []
     first = 0
     for fov in job.track(dataset.fovs, "read embedding"):
         shard = dataset.workspace.embedding(params.embedding, fov)
-        vectors.append(np.asarray(shard.X, np.float32))
-        codes = pd.factorize(shard.obs["track_id"])[0]
+        parts.append(vectors(shard))
+        codes = pd.factorize(nodes(shard)["track_id"])[0]
         tracks.append(codes + first)
         first += int(codes.max(initial=-1)) + 1
-        times.append(shard.obs["t"].to_numpy(int))
-    matrix = np.concatenate(vectors)
-    if params.standardize:
-        deviation = matrix.std(axis=0)
-        matrix = (matrix - matrix.mean(axis=0)) / np.where(deviation > 1e-12, deviation, 1.0)
+        times.append(nodes(shard)["t"].to_numpy(int))
+    matrix = standardized(parts) if params.standardize else np.concatenate(parts)
     job.report("distances")
     adjacent, random = trajectory_distances(
         matrix, np.concatenate(tracks), np.concatenate(times), params.random_pairs, params.seed

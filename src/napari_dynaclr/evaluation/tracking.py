@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -22,6 +21,8 @@ from napari_dynaclr.core.tables import read_tracks
 from napari_dynaclr.evaluation.matching import match_labels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
@@ -115,6 +116,7 @@ def _tracks_file(folder: Path) -> Path:
 def graph(tracks: pd.DataFrame) -> nx.DiGraph:
     """Build the graph of a tracks table: nodes by ``id``, edges from ``parent_id``."""
     built = nx.DiGraph()
+    row: Any
     for row in tracks.itertuples():
         built.add_node(row.id, t=int(row.t), z=row.z, y=row.y, x=row.x, segmentation_id=row.id)
     known = tracks[tracks["parent_id"].isin(tracks["id"])]

@@ -85,7 +85,8 @@ def _results(dataset: Dataset, fov: Fov, scale: tuple[float, ...]) -> list[Layer
 def tracks_layer(tracks: pd.DataFrame, fov: Fov, scale: tuple[float, ...]) -> LayerData:
     """Describe a Tracks layer: rows ``[track_id, t, z, y, x]`` and the lineage graph."""
     born = tracks.groupby("track_id")["parent_track_id"].first()
-    graph = {int(child): [int(parent)] for child, parent in born[born >= 0].items()}
+    born = born[born >= 0]
+    graph = {int(child): [int(parent)] for child, parent in zip(born.index, born, strict=True)}
     about = {
         "name": f"{fov.name} tracks",
         "scale": scale,

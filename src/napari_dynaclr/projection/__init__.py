@@ -10,17 +10,13 @@ from napari_dynaclr.core.runs import pending, recorded, result_key
 
 if TYPE_CHECKING:
     import anndata as ad
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
 
 
-def project(
-    dataset: Dataset, params: Params | None = None, job: Job | None = None
-) -> pd.DataFrame:
+def project(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
     """Project the embedding of all FOVs of the dataset together.
 
     Dimensions are standardised first. The coordinates are kept in ``obsm`` of the
@@ -50,7 +46,7 @@ def project(
     """
     import pandas as pd
 
-    from napari_dynaclr.core.shards import write_shard
+    from napari_dynaclr.core.shards import standardized, vectors, write_shard
 
     job = job or Job()
     method, params = resolve("project", params)
@@ -67,13 +63,13 @@ def project(
         key = result_key(method, params, *dataset.fov_names, *inputs)
         _, todo = pending(dataset, result, dict.fromkeys(dataset.fov_names, key))
         if todo:
-            vectors = standardized(
+            matrix = standardized(
                 [
-                    workspace.embedding(embedding, fov).X
+                    vectors(workspace.embedding(embedding, fov))
                     for fov in job.track(dataset.fovs, "read embedding")
                 ]
             )
-            coordinates = module.fit(vectors, params, job)
+            coordinates = module.fit(matrix, params, job)
             start = 0
             for fov in job.track(dataset.fovs, "write map"):
                 shard = workspace.embedding(embedding, fov)
@@ -85,23 +81,10 @@ def project(
     return pd.concat([_table(shard, where, method.name) for shard in shards], ignore_index=True)
 
 
-def standardized(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Join the vectors of all FOVs and scale each dimension to zero mean, unit variance.
-
-    A dimension without variance becomes zero.
-    """
-    import numpy as np
-
-    vectors = np.concatenate([np.asarray(part, np.float32) for part in parts])
-    deviation = vectors.std(axis=0, dtype=np.float64)
-    deviation[deviation < 1e-12] = 1.0
-    vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    vectors /= deviation.astype(np.float32)
-    return vectors
-
-
 def _table(shard: ad.AnnData, where: str, name: str) -> pd.DataFrame:
-    table = shard.obs[["fov_name", "track_id", "t", "id"]].reset_index(drop=True)
+    from napari_dynaclr.core.shards import nodes
+
+    table = nodes(shard)[["fov_name", "track_id", "t", "id"]].copy()
     for i, column in enumerate(shard.obsm[where].T):
         table[f"{name.upper()}{i + 1}"] = column
     return table

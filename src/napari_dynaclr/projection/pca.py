@@ -37,4 +37,4 @@ def fit(vectors: NDArray[np.float32], params: PcaParams, job: Job) -> NDArray[np
         raise InvalidInput(f"PCA needs at least 2 cells, there are {len(vectors)}.")
     job.report("PCA")
     count = min(params.components, *vectors.shape)
-    return PCA(count, random_state=0).fit_transform(vectors).astype(np.float32)
+    return np.asarray(PCA(count, random_state=0).fit_transform(vectors), np.float32)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
 
+_COMPONENTS = 50
+"""Principal components that neighbours are sought in."""
+
 
 class PhateParams(ProjectionParams):
     """Settings of the PHATE map."""
@@ -23,14 +26,14 @@ class PhateParams(ProjectionParams):
         2, title="Dimensions", description="Dimensions of the map.", ge=2, le=10
     )
     knn: int = Field(
-        5,
+        15,
         title="Neighbours",
         description="Nearest neighbours that shape the map; more gives a smoother one.",
         ge=1,
         le=1000,
     )
     decay: float = Field(
-        40.0,
+        15.0,
         title="Decay",
         description="How sharply a neighbourhood ends; less connects more.",
         gt=0,
@@ -67,7 +70,7 @@ def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[
         n_components=params.components,
         knn=params.knn,
         decay=params.decay,
-        n_pca=min(100, min(vectors.shape) - 1),
+        n_pca=min(_COMPONENTS, min(vectors.shape) - 1),
         random_state=params.seed,
         n_jobs=-1,
         verbose=0,

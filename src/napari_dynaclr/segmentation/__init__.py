@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 RESULT = "segmentation"
 
 
-def segment(
-    dataset: Dataset, params: Params | None = None, job: Job | None = None
-) -> pd.DataFrame:
+def segment(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
     """Find the cells of every time point.
 
     Writes ``segmentation.zarr``: label images (T, 1, Z, Y, X) in which 0 is

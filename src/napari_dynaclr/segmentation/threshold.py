@@ -114,8 +114,8 @@ def segment_frame(
     diameter = params.diameter / voxel  # in pixels, per axis
     smooth = ndimage.gaussian_filter(values, 0.06 * diameter)
     mask = _foreground(smooth, diameter, params.sensitivity)
-    labels = _split(mask, voxel, params.diameter)
-    labels = _drop_small(labels, params.min_size * _typical_size(diameter))
+    objects = _split(mask, voxel, params.diameter)
+    labels = _drop_small(objects, params.min_size * _typical_size(diameter))
     return labels[np.newaxis] if flat else labels
 
 
@@ -149,9 +149,7 @@ def _split(
     distance = ndimage.gaussian_filter(np.asarray(distance, np.float32), 0.08 * diameter / voxel)
     objects, _ = ndimage.label(mask)
     reach = max(1, round(0.3 * diameter / float(voxel[-1])))
-    peaks = peak_local_max(
-        distance, min_distance=reach, labels=objects, exclude_border=False
-    )
+    peaks = peak_local_max(distance, min_distance=reach, labels=objects, exclude_border=False)
     markers = np.zeros(mask.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     return np.asarray(watershed(-distance, markers, mask=mask), np.int32)

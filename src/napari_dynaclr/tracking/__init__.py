@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 RESULT = "tracks"
 
 
-def track(
-    dataset: Dataset, params: Params | None = None, job: Job | None = None
-) -> pd.DataFrame:
+def track(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
     """Link segmented cells over time.
 
     Writes ``tracks.zarr``: the label images with each cell numbered by its track,
@@ -85,9 +83,7 @@ def track(
             start = writer.next_time
             by_time = dict(iter(linked.groupby("t")))
             frames = labels.frames(["labels"], range(start, fov.shape[0]), allow_empty=True)
-            for t, frame in job.track(
-                frames, f"write {fov.name}", total=fov.shape[0], done=start
-            ):
+            for t, frame in job.track(frames, f"write {fov.name}", total=fov.shape[0], done=start):
                 writer.write(t, relabel(frame, by_time.get(t)))
             writer.publish({"tracks.csv": tracks})
     tables = [workspace.tracks(fov).assign(fov_name=fov.name) for fov in dataset.fovs]
