@@ -37,12 +37,13 @@ def nodes(shard: ad.AnnData) -> pd.DataFrame:
 def write_shard(path: Path, data: ad.AnnData) -> None:
     """Write a shard atomically, replacing the one before."""
     import anndata as ad
+    import zarr
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     remove(temporary)
-    with ad.settings.override(zarr_write_format=2):
-        data.write_zarr(temporary)
+    # Not AnnData.write_zarr: which format that writes is a setting on its way out.
+    ad.io.write_elem(zarr.open_group(temporary, mode="w", zarr_format=2), "/", data)
     replace_folder(temporary, path)
 
 
