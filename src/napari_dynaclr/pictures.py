@@ -63,7 +63,13 @@ def map_picture(dataset: Dataset, embedding: str, method: str, task: str, file: 
         right.scatter([], [], c=_COLOURS[i % len(_COLOURS)], label=f"{name} (predicted)", s=30)
     right.legend(frameon=False)
     right.set_title(task)
+    low, high = np.percentile(place, [2, 98], axis=0)
+    low, high = low - 0.3 * (high - low), high + 0.3 * (high - low)
+    outside = int(((place < low) | (place > high)).any(axis=1).sum())
+    if outside:  # a few stray cells would squeeze the map into a corner
+        figure.text(0.005, 0.005, f"{outside} of {len(place)} cells lie outside", fontsize=7)
     for axes in (left, right):
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set(xlabel=f"{method.upper()} 1", ylabel=f"{method.upper()} 2", xticks=[], yticks=[])
     return _save(figure, file)
 
@@ -128,7 +134,7 @@ def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: P
         low, high = np.percentile(grey, [1, 99.7])
         rgb = np.repeat(np.clip((grey - low) / max(high - low, 1e-9), 0, 1)[..., None], 3, axis=2)
         now = here[here["t"] == t]
-        edges = find_boundaries(flat, mode="inner")
+        edges = find_boundaries(flat, mode="thick")
         is_state = np.isin(flat, now.loc[now[f"predicted_{task}"] == state, "track_id"])
         rgb[edges & ~is_state] = _rgb(_COLOURS[0])
         rgb[edges & is_state] = _rgb(_COLOURS[1])

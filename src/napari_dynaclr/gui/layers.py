@@ -30,6 +30,8 @@ _COLORMAPS = {
     "mcherry": "magenta",
 }
 _GRID = 32
+_AXES = ("t", "z", "y", "x")
+_UNITS = ("pixel", "um", "um", "um")
 
 
 def fov_layers(dataset: Dataset, fov: Fov) -> list[LayerData]:
@@ -48,7 +50,7 @@ def fov_layers(dataset: Dataset, fov: Fov) -> list[LayerData]:
         (data, properties, kind) as napari's ``Viewer._add_layer_from_data`` and reader
         plugins take them; images are lazy (T, Z, Y, X) with a scale in um.
     """
-    scale = (1.0, *fov.scale)
+    space = {"scale": (1.0, *fov.scale), "units": _UNITS, "axis_labels": _AXES}
     layers: list[LayerData] = []
     for channel in fov.channels:
         image = fov.image(channel)
@@ -58,38 +60,38 @@ def fov_layers(dataset: Dataset, fov: Fov) -> list[LayerData]:
         colormap = _colormap(channel)
         about = {
             "name": f"{fov.name} {channel}",
-            "scale": scale,
+            **space,
             "colormap": colormap,
             "blending": "translucent" if colormap == "gray" else "additive",
             "contrast_limits": (low, high if high > low else low + 1),
             "visible": channel == fov.channels[0] or "nucle" in channel.lower(),
         }
         layers.append((image, about, "image"))
-    return layers + _results(dataset, fov, scale)
+    return layers + _results(dataset, fov, space)
 
 
-def _results(dataset: Dataset, fov: Fov, scale: tuple[float, ...]) -> list[LayerData]:
+def _results(dataset: Dataset, fov: Fov, space: dict[str, Any]) -> list[LayerData]:
     workspace = dataset.workspace
     layers: list[LayerData] = []
     for result, title in (("tracks", "tracked cells"), ("segmentation", "cells")):
         if workspace.key(result, fov) is not None:
             labels = workspace.labels(result, fov).image("labels")
-            about = {"name": f"{fov.name} {title}", "scale": scale, "opacity": 0.4}
+            about = {"name": f"{fov.name} {title}", **space, "opacity": 0.4}
             layers.append((labels, about, "labels"))
             break
     if workspace.key("tracks", fov) is not None:
-        layers.append(tracks_layer(workspace.tracks(fov), fov, scale))
+        layers.append(tracks_layer(workspace.tracks(fov), fov, space))
     return layers
 
 
-def tracks_layer(tracks: pd.DataFrame, fov: Fov, scale: tuple[float, ...]) -> LayerData:
+def tracks_layer(tracks: pd.DataFrame, fov: Fov, space: dict[str, Any]) -> LayerData:
     """Describe a Tracks layer: rows ``[track_id, t, z, y, x]`` and the lineage graph."""
     born = tracks.groupby("track_id")["parent_track_id"].first()
     born = born[born >= 0]
     graph = {int(child): [int(parent)] for child, parent in zip(born.index, born, strict=True)}
     about = {
         "name": f"{fov.name} tracks",
-        "scale": scale,
+        **space,
         "graph": graph,
         "tail_length": 10,
         "hide_completed_tracks": True,
@@ -101,9 +103,7 @@ def add_fov(viewer: Viewer, dataset: Dataset, fov: Fov) -> list[Layer]:
     """Add a FOV and its results to a viewer."""
     add = {"image": viewer.add_image, "labels": viewer.add_labels, "tracks": viewer.add_tracks}
     layers = [add[kind](data, **about) for data, about, kind in fov_layers(dataset, fov)]
-    viewer.dims.axis_labels = ("t", "z", "y", "x")
-    viewer.scale_bar.visible = True
-    viewer.scale_bar.unit = "um"
+    viewer.canvas.overlays.scale_bar.visible = True
     return layers
 
 

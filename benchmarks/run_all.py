@@ -1,0 +1,14 @@
+"""Run every benchmark; the figures go to the terminal."""
+
+from __future__ import annotations
+
+import memory
+import patches
+import reads
+import tracking
+
+if __name__ == "__main__":
+    reads.main()
+    patches.main()
+    tracking.main()
+    memory.main()
