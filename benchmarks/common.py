@@ -25,16 +25,19 @@ def plate(time_points: int, fovs: int, size: int = 512) -> Path:
 
 
 _MEASURE = """
-import resource, sys
+import pathlib, re, resource, sys
 from napari_dynaclr.cli import main
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 code = 0
 try:
     main(sys.argv[1:], standalone_mode=False)
 except SystemExit as stop:
     code = stop.code
-unit = 1 if sys.platform == "darwin" else 1024
-print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+status = pathlib.Path("/proc/self/status")
+if status.exists():  # Linux hands the parent's ru_maxrss on; VmHWM is this program's own
+    peak = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) * 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print("PEAK", peak)
 sys.exit(code)
 """
 

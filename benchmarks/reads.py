@@ -16,15 +16,14 @@ from napari_dynaclr.core.patches import iter_patches
 def main() -> None:
     reads: Counter[str] = Counter()
     path = plate(12, 1)
-    original = zarr.storage.LocalStore.get
+    original = zarr.storage._local._get
 
-    async def counted(self, key, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
-        root = str(self.root)
-        if root.startswith(str(path)) and "/c/" in f"/{key}":
-            reads[f"{root}/{key}"] += 1
-        return await original(self, key, *args, **kwargs)
+    def counted(file, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
+        if file.is_relative_to(path) and "c" in file.parts:
+            reads[str(file)] += 1
+        return original(file, *args, **kwargs)
 
-    zarr.storage.LocalStore.get = counted
+    zarr.storage._local._get = counted
     workspace = HOME / "reads.dynaclr"
     shutil.rmtree(workspace, ignore_errors=True)
     dataset = nd.open_dataset(path, workspace)
@@ -54,7 +53,7 @@ def main() -> None:
         for _ in iter_patches(fov, dataset.workspace.tracks(fov), fov.channels, (1, 64, 64)):
             pass
     note("patches of all cells, 4 channels")
-    zarr.storage.LocalStore.get = original
+    zarr.storage._local._get = original
     shutil.rmtree(workspace)
     show("Reads of the source's chunks (12 time points, 2 FOVs, 4 channels: 96 chunks)", rows)
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from iohub.ngff import TransformationMeta, open_ome_zarr
 
 from napari_dynaclr import Dataset, open_dataset
 from napari_dynaclr.core.registry import parse
 from napari_dynaclr.sample import SimulateParams, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -71,3 +78,27 @@ def t98g() -> Path:
     if not path.exists():
         pytest.skip("the real data (shared/data/t98g.zarr) is not there")
     return path
+
+
+@pytest.fixture
+def make_plate(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes arrays (T, C, Z, Y, X), by FOV name, as an OME-Zarr plate."""
+
+    def make(
+        name: str,
+        images: dict[str, NDArray[Any]],
+        channels: tuple[str, ...] = ("Nuclei",),
+        scale: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        version: str = "0.4",
+    ) -> Path:
+        path = tmp_path / name
+        transform = [TransformationMeta(type="scale", scale=[60.0, 1.0, *scale])]
+        with open_ome_zarr(
+            path, layout="hcs", mode="w-", channel_names=list(channels), version=version
+        ) as plate:
+            for fov, image in images.items():
+                position = plate.create_position(*fov.split("/"))
+                position.create_image("0", image, transform=transform)
+        return path
+
+    return make

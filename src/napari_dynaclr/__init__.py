@@ -1,7 +1,7 @@
 """Embed, map, annotate and classify live cells: DynaCLR for Python, napari and the shell.
 
-The public interface is :func:`open_dataset` and one verb per stage, each loaded
-when it is first used.
+The public interface is :func:`open_dataset`, :func:`params` and one verb per stage,
+each loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset, open_dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.registry import params
     from napari_dynaclr.core.workspace import Workspace
     from napari_dynaclr.embedding import embed
     from napari_dynaclr.evaluation import evaluate
@@ -32,6 +33,7 @@ _WHERE = {
     "Fov": "core.fov",
     "Job": "core.job",
     "Workspace": "core.workspace",
+    "params": "core.registry",
     "simulate": "sample",
     "convert": "conversion",
     "segment": "segmentation",
@@ -55,6 +57,7 @@ __all__ = [
     "embed",
     "evaluate",
     "open_dataset",
+    "params",
     "project",
     "segment",
     "simulate",

@@ -14,7 +14,7 @@ from napari_dynaclr.classification import classify
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.job import Job
-from napari_dynaclr.core.registry import parse
+from napari_dynaclr.core.registry import find_method, params
 from napari_dynaclr.embedding import embed
 from napari_dynaclr.evaluation import evaluate
 from napari_dynaclr.pictures import cells_picture, curve_picture, field_picture, map_picture
@@ -51,7 +51,7 @@ class DemoResult:
 
 
 def run_demo(
-    folder: str | Path, job: Job | None = None, params: SimulateParams | None = None
+    folder: str | Path, job: Job | None = None, sample: SimulateParams | None = None
 ) -> DemoResult:
     """Simulate a plate and run every stage on it; run again to resume.
 
@@ -65,25 +65,26 @@ def run_demo(
         Where the sample, its results and the pictures go.
     job
         Progress and cancelling.
-    params
+    sample
         Settings of the sample.
     """
     job = job or Job()
+    find_method("evaluate", "tracking").load()  # what is missing is said before the work
     home = Path(folder).expanduser()
     plate, truth = home / "infection.zarr", home / "infection_truth.zarr"
     if not plate.exists():
-        simulate(plate, params or SimulateParams(), job)
+        simulate(plate, sample or SimulateParams(), job)
     dataset = open_dataset(plate)
-    segment(dataset, parse("segment", None, {"channel": "Nuclei"}), job)
+    segment(dataset, params("segment", channel="Nuclei"), job)
     track(dataset, None, job)
     embed(dataset, None, job)
     project(dataset, None, job)
-    project(dataset, parse("project", "pca", {}), job)
+    project(dataset, params("project", "pca"), job)
     clicks = home / "clicks.csv"
     write_csv(clicks, simulated_clicks(pd.read_csv(truth / "annotations.csv")))
-    points = {"path": str(clicks), "task": "infection", "annotator": "demo"}
-    annotate(dataset, parse("annotate", "points", points), job)
-    learn = parse("classify", "linear", {"task": "infection", "learn_from": TRAINING_WELLS})
+    points = params("annotate", path=str(clicks), task="infection", annotator="demo")
+    annotate(dataset, points, job)
+    learn = params("classify", task="infection", learn_from=TRAINING_WELLS)
     classify(dataset, learn, job)
     table = _measure(dataset, truth, job)
     write_csv(home / "results.csv", table)
@@ -134,24 +135,24 @@ def _measure(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
     def note(measure: str, where: str, value: float) -> None:
         rows.append({"measure": measure, "where": where, "value": round(float(value), 4)})
 
-    tracking = evaluate(dataset, parse("evaluate", "tracking", {"truth": str(truth)}), job)
+    tracking = evaluate(dataset, params("evaluate", "tracking", truth=str(truth)), job)
     for name in ("TRA", "DET", "LNK"):
         note(name, "all FOVs, mean", tracking[name].mean())
         note(name, "all FOVs, worst", tracking[name].min())
     note("division F1", "all FOVs, mean", tracking["division_f1"].mean())
     note("division F1", "all FOVs, worst", tracking["division_f1"].min())
-    states = {"truth": str(truth / "annotations.csv"), "task": "infection"}
+    states = str(truth / "annotations.csv")
     held_out = dataset.select([HELD_OUT_WELL])
-    found = evaluate(held_out, parse("evaluate", "classification", states), job)
+    found = evaluate(held_out, params("evaluate", "classification", truth=states), job)
     by_state = found.set_index("state")["f1"]
     where = f"well {HELD_OUT_WELL}, held out, {CLICKS} clicks"
     note("infection F1", where, by_state["infected"])
     note("infection F1, mean of states", where, by_state["macro"])
-    smoothness = evaluate(dataset, parse("evaluate", "smoothness", {}), job)
+    smoothness = evaluate(dataset, params("evaluate", "smoothness"), job)
     values = smoothness.set_index("metric")["value"]
     note("smoothness", "features", values["smoothness"])
     note("dynamic range", "features", values["dynamic_range"])
-    correlation = evaluate(dataset, parse("evaluate", "correlation", {}), job)
+    correlation = evaluate(dataset, params("evaluate", "correlation"), job)
     for component, part in correlation.groupby("component", sort=True):
         strongest = part.iloc[0]
         note(f"rank correlation of {component}", str(strongest["feature"]), strongest["rho"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.fov import Fov
@@ -165,7 +165,7 @@ def open_dataset(path: str | Path, workspace: str | Path | None = None) -> Datas
     if "plate" in attributes:
         return Dataset(here, None, home)
     if "well" in attributes:
-        images = [str(image["path"]) for image in attributes["well"].get("images", [])]
+        images = _entries(here, attributes["well"], "images")
         if _is_plate(here.parent.parent):
             well = f"{here.parent.name}/{here.name}"
             folders = {f"{well}/{fov}": f"{well}/{fov}" for fov in images}
@@ -195,13 +195,19 @@ def _is_plate(path: Path) -> bool:
 
 def _plate_fovs(root: Path) -> dict[str, str]:
     names: dict[str, str] = {}
-    for well in ome_attributes(root)["plate"].get("wells", []):
-        well_path = str(well["path"])
-        images = ome_attributes(root / well_path).get("well", {}).get("images", [])
-        for image in images:
-            name = f"{well_path}/{image['path']}"
-            names[name] = name
+    for well in _entries(root, ome_attributes(root)["plate"], "wells"):
+        about = ome_attributes(root / well).get("well", {})
+        for image in _entries(root / well, about, "images"):
+            names[f"{well}/{image}"] = f"{well}/{image}"
     return names
+
+
+def _entries(path: Path, about: Any, kind: str) -> list[str]:
+    """Paths of the wells of a plate, or of the images of a well."""
+    try:
+        return [str(entry["path"]) for entry in about.get(kind, [])]
+    except (AttributeError, KeyError, TypeError):
+        raise InvalidInput(f"{path} has damaged OME metadata: its list of {kind}.") from None
 
 
 def _some(names: Sequence[str], limit: int = 6) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     import dask.array as da
     from numpy.typing import NDArray
+
+
+# What the codecs raise on a damaged chunk; zlib's and lzma's errors are plain exceptions.
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Fov:
@@ -146,11 +152,16 @@ class Fov:
         Raises
         ------
         InvalidInput
-            For an unknown channel, a frame of nothing but zeros or NaN, or a
-            damaged chunk.
+            For an unknown channel or time point, a frame of nothing but zeros or
+            NaN, or a damaged chunk.
         """
         sources = [self.find(channel) for channel in channels]
         wanted = list(range(self.shape[0])) if times is None else list(times)
+        outside = [t for t in wanted if not 0 <= t < self.shape[0]]
+        if outside:
+            raise InvalidInput(
+                f"FOV {self.name} has no time point {outside[0]}: it has 0 to {self.shape[0] - 1}."
+            )
         step = max((source.time_chunk for source, _ in sources), default=1)
         position = 0
         while position < len(wanted):
@@ -173,7 +184,7 @@ class Fov:
             places = [i for i, (s, _) in enumerate(sources) if s is source]
             try:
                 data = source.read(start, stop, [sources[i][1] for i in places])
-            except (OSError, ValueError, RuntimeError) as error:
+            except _UNREADABLE as error:
                 until = f"-{stop - 1}" if stop - start > 1 else ""
                 raise InvalidInput(
                     f"Cannot read FOV {self.name}, time point {start}{until}, channel "
@@ -186,10 +197,8 @@ class Fov:
 
     def _refuse_empty(self, frame: NDArray[Any], channels: Sequence[str], t: int) -> None:
         for name, image in zip(channels, frame, strict=True):
-            finite = np.isfinite(image) if image.dtype.kind == "f" else None
-            what = "NaN" if finite is not None and not finite.any() else ""
-            if not what and not image.any():
-                what = "zeros"
+            finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+            what = "NaN" if not finite.size else "zeros" if not finite.any() else ""
             if what:
                 raise InvalidInput(
                     f"FOV {self.name}, channel {name}, time point {t} holds nothing but {what}: "

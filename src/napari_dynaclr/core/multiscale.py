@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from zarr.errors import ContainsArrayError, GroupNotFoundError
 
+from napari_dynaclr.core.chunks import open_chunks
 from napari_dynaclr.core.errors import InvalidInput, StorageError
 
 if TYPE_CHECKING:
@@ -50,14 +51,15 @@ def ome_attributes(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"{path} does not exist: check the path.")
     try:
         attributes = zarr.open_group(path, mode="r").attrs.asdict()
-    except ContainsArrayError:
-        raise InvalidInput(
-            f"{path} is a bare Zarr array without OME metadata: open the image group that "
-            "holds it, or make one with 'napari-dynaclr convert'."
-        ) from None
     except PermissionError:
         raise StorageError(f"{path} cannot be read: permission denied.") from None
-    except (GroupNotFoundError, FileNotFoundError, NotADirectoryError):
+    except (ContainsArrayError, GroupNotFoundError, FileNotFoundError, NotADirectoryError) as error:
+        # Of a Zarr 2 array, zarr says only that there is no group.
+        if isinstance(error, ContainsArrayError) or (path / ".zarray").exists():
+            raise InvalidInput(
+                f"{path} is a bare Zarr array without OME metadata: open the image group that "
+                "holds it, or make one with 'napari-dynaclr convert'."
+            ) from None
         raise InvalidInput(
             f"{path} is not an OME-Zarr dataset: choose a folder written as OME-Zarr, "
             "or make one from TIFF with 'napari-dynaclr convert'."
@@ -111,14 +113,15 @@ class Multiscale:
         try:
             image = attributes["multiscales"][0]
             level = image["datasets"][0]
+            folder = str(level["path"])
             axes = [_axis(axis) for axis in image.get("axes") or list(AXES)]
         except (KeyError, IndexError, TypeError):
             raise InvalidInput(f"{where} has no multiscales metadata: it is no image.") from None
         try:
-            array = zarr.open_array(path / level["path"], mode="r")
+            array = open_chunks(path / folder)
         except (OSError, ValueError, KeyError):
             raise InvalidInput(
-                f"{where} lacks its image array '{level['path']}': the dataset is incomplete."
+                f"{where} lacks its image array '{folder}': the dataset is incomplete."
             ) from None
         names = "".join(axis[0] for axis in axes)
         ordered = "".join(axis for axis in AXES if axis in names)

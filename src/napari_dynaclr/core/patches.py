@@ -79,7 +79,8 @@ def iter_patches(
     centres = tracks[["z", "y", "x"]].to_numpy(dtype=float)
     order = np.argsort(times, kind="stable")
     wanted, first = np.unique(times[order], return_index=True)
-    groups = dict(zip(wanted.tolist(), np.split(order, first[1:]), strict=True))
+    # Split at every start: the part before the first is empty, also when there are no cells.
+    groups = dict(zip(wanted.tolist(), np.split(order, first)[1:], strict=True))
     for t, frame in fov.frames(channels, wanted.tolist()):
         if job is not None:
             job.check()

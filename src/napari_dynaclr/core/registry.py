@@ -193,6 +193,31 @@ def parse(stage: str, name: str | None, values: Mapping[str, Any]) -> Params:
     return find_method(stage, name).params_class().parse(values)
 
 
+def params(stage: str, method: str | None = None, /, **values: Any) -> Params:
+    """Return the settings of a method; what is not given keeps its default.
+
+    Parameters
+    ----------
+    stage
+        Such as "track".
+    method
+        Name of a method of the stage; its default one if omitted.
+    **values
+        Settings by name, as on the command line.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such stage, method or setting, or a value is not allowed.
+
+    Examples
+    --------
+    >>> params("track", "laptrack", max_distance=15).max_distance
+    15.0
+    """
+    return parse(stage, method, values)
+
+
 def _unknown(kind: str, name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."

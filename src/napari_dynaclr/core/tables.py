@@ -99,14 +99,19 @@ def validate_tracks(table: pd.DataFrame, source: object = "tracks table") -> pd.
     InvalidInput
         On missing columns, blank or text cells, duplicate nodes, unknown parents.
     """
-    result = validate_nodes(table, source)
+    result = _complete(table, source)
     orphan = (result["parent_track_id"] >= 0) & ~result["parent_track_id"].isin(result["track_id"])
     _refuse(result, orphan, "'parent_track_id' names no track of the table", source)
-    return result
+    return _in_order(result)
 
 
 def validate_nodes(table: pd.DataFrame, source: object) -> pd.DataFrame:
     """Check and complete a table like :func:`validate_tracks`; parents may be elsewhere."""
+    return _in_order(_complete(table, source))
+
+
+def _complete(table: pd.DataFrame, source: object) -> pd.DataFrame:
+    """Check the rows and add what is missing; the rows keep their order for messages."""
     require_columns(table, _REQUIRED, source)
     result = table.copy()
     for name, default in (("z", 0.0), ("parent_track_id", -1), ("parent_id", -1)):
@@ -125,8 +130,12 @@ def validate_nodes(table: pd.DataFrame, source: object) -> pd.DataFrame:
     same_node = result.duplicated(["track_id", "t"])
     _refuse(result, same_node, "the same track_id and t stand there twice", source)
     _refuse(result, result.duplicated("id"), "the same id stands there twice", source)
-    others = [name for name in result if name not in TRACK_COLUMNS]
-    result = result[[*TRACK_COLUMNS, *others]]
+    return result
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    others = [name for name in table if name not in TRACK_COLUMNS]
+    result = table[[*TRACK_COLUMNS, *others]]
     return result.sort_values(["track_id", "t"], kind="stable", ignore_index=True)
 
 

@@ -53,6 +53,8 @@ class Workspace:
 
     def _check_format(self) -> None:
         file = self.path / "workspace.json"
+        if self.path.is_file():
+            raise InvalidInput(f"{self.path} is a file: choose a folder with --workspace.")
         if not file.exists():
             if self.path.is_dir() and any(p.name[0] != "." for p in self.path.iterdir()):
                 raise InvalidInput(
@@ -254,16 +256,18 @@ class Workspace:
 
     def record(self, entry: dict[str, Any]) -> None:
         """Append one line to ``runs.jsonl``."""
-        line = json.dumps(entry, ensure_ascii=False) + "\n"
-        with (self.path / "runs.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        with (self.path / "runs.jsonl").open("a+b") as file:
+            # A line cut short by a crash must not swallow this one.
+            file.seek(-min(file.tell(), 1), os.SEEK_END)
+            file.write(line if file.read() in (b"", b"\n") else b"\n" + line)
             file.flush()
             os.fsync(file.fileno())
 
     def runs(self) -> list[dict[str, Any]]:
         """All recorded runs, oldest first; a line cut short by a crash is left out."""
         try:
-            lines = (self.path / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self.path / "runs.jsonl").read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         found = []

@@ -11,6 +11,7 @@ from pydantic import Field
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.fov import Fov
+from napari_dynaclr.core.multiscale import first_line
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.runs import source_key
 
@@ -111,16 +112,18 @@ def _from_tiff(fov: Fov, place: Path, start: int) -> Iterator[NDArray[Any]]:
             shape = [n for n in tiff.series[0].shape if n > 1]
             if shape != [n for n in fov.shape if n > 1]:
                 raise _shape_error(fov, tiff.series[0].shape)
+            # Some writers put the whole movie into one page: it cannot be read in parts.
+            one_page = len(tiff.series[0].pages) == 1
+            whole = tiff.series[0].asarray().reshape(fov.shape) if one_page else None
             pages = fov.shape[1]
             for t in range(start, fov.shape[0]):
-                planes = tiff.series[0].asarray() if len(tiff.series[0].pages) == 1 else None
-                if planes is None:
+                if whole is not None:
+                    yield whole[t]
+                else:
                     keys = range(t * pages, (t + 1) * pages)
                     yield tiff.asarray(key=list(keys)).reshape(fov.shape[1:])
-                else:
-                    yield planes.reshape(fov.shape)[t]
-    except tifffile.TiffFileError as error:
-        raise InvalidInput(f"{file} is not a readable TIFF: {error}.") from None
+    except (tifffile.TiffFileError, ValueError, IndexError) as error:  # cut short: the latter two
+        raise InvalidInput(f"{file} is not a readable TIFF: {first_line(error)}.") from None
 
 
 def _shape_error(fov: Fov, shape: tuple[int, ...]) -> InvalidInput:
@@ -131,10 +134,13 @@ def _shape_error(fov: Fov, shape: tuple[int, ...]) -> InvalidInput:
 
 
 def _as_labels(labels: NDArray[Any], fov: Fov, t: int) -> NDArray[np.uint32]:
-    whole = labels.astype(np.uint32)
-    if labels.dtype.kind not in "ub" and not np.array_equal(whole, labels):
+    # Before the conversion, which would wrap numbers that do not fit; NaN compares as false.
+    valid = (labels >= 0) & (labels <= np.iinfo(np.uint32).max)
+    if labels.dtype.kind == "f":
+        valid &= labels == np.floor(labels)
+    if not valid.all():
         raise InvalidInput(
-            f"FOV {fov.name}, time point {t}: pixels that are negative or no whole numbers: "
-            "this is no label image."
+            f"FOV {fov.name}, time point {t}: pixels that are negative, beyond 32 bits or no "
+            "whole numbers: this is no label image."
         )
-    return whole
+    return labels.astype(np.uint32)
