@@ -1,4 +1,4 @@
-"""Peak memory of every stage as the movie gets four times longer, or the plate four times larger."""
+"""Peak memory of every stage: a movie four times longer, a plate four times larger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patches of all cells of a FOV: by time point (ours) and by cell (as VisCy's data module reads)."""
+"""Patches of a FOV by time point (ours) and by cell, as VisCy's data module reads them."""
 
 from __future__ import annotations
 

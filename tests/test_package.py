@@ -30,3 +30,15 @@ def test_public_names_resolve():
 
     for name in napari_dynaclr.__all__:
         assert getattr(napari_dynaclr, name) is not None
+
+
+def test_import_takes_next_to_no_time():
+    code = (
+        "import time; start = time.process_time(); import napari_dynaclr;"
+        "print(time.process_time() - start)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert min(float(run.stdout) for run in runs) < 0.1  # seconds more than bare Python

@@ -6,15 +6,17 @@ Options and their help come from the Params; errors are one line and exit code 2
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
 from napari_dynaclr._version import __version__
-from napari_dynaclr.core.errors import Cancelled, DynaclrError
+from napari_dynaclr.core.errors import Cancelled, DynaclrError, MissingExtra
 from napari_dynaclr.core.job import Job, Progress
 from napari_dynaclr.core.registry import MAKERS, STAGES, find_method, methods
 
@@ -256,10 +258,28 @@ def _stage(stage: str) -> Callable[..., None]:
         params = parse(stage, method, _given(values))
         with _job() as job:
             result = chosen.verb()(opened, params, job)
-        show_table(result)
+        show_table(result, limit=50 if stage == "evaluate" else 5)
+        if stage == "classify":
+            _show_scores(opened, params.model_dump()["task"])
         click.echo(f"{stage}: results in {opened.workspace.path}")
 
     return run
+
+
+def _show_scores(dataset: Dataset, task: str) -> None:
+    """Print how well held-out tracks, FOVs and wells were predicted."""
+    for split, scores in dataset.workspace.scores(task).items():
+        if scores is None:
+            click.echo(f"held-out {split}: no score, no state is annotated in two of them")
+            continue
+        by_state = ", ".join(f"{state} {f1:.3f}" for state, f1 in scores["f1"].items())
+        click.echo(f"held-out {split}: F1 {by_state} ({scores['cells']} annotated cells)")
+        rows = zip(scores["states"], scores["confusion"], strict=True)
+        for state, row in rows:
+            counts = ", ".join(
+                f"{count} as {name}" for name, count in zip(scores["states"], row, strict=True)
+            )
+            click.echo(f"    {state}: predicted {counts}")
 
 
 def _maker(stage: str) -> Callable[..., None]:
@@ -359,6 +379,8 @@ def demo_command(out: Path, gui: bool) -> None:
     """Run the whole job on a simulated infection time-lapse, from images to classified cells."""
     from napari_dynaclr.demo import run_demo
 
+    if gui and find_spec("napari") is None:
+        raise MissingExtra("napari", "napari")
     with _job() as job:
         result = run_demo(out, job)
     show_table(result.table, limit=50)
@@ -366,9 +388,5 @@ def demo_command(out: Path, gui: bool) -> None:
         click.echo(f"picture: {picture}")
     click.echo(f"results: {result.dataset.workspace.path}")
     if gui:
-        import subprocess
-
-        fov = result.dataset.fov_names[-1]
-        subprocess.run(
-            [sys.executable, "-m", "napari_dynaclr.gui", str(result.dataset.root), fov], check=True
-        )
+        show = [sys.executable, "-m", "napari_dynaclr.gui", str(result.dataset.root)]
+        sys.exit(subprocess.run([*show, result.dataset.fov_names[-1]], check=False).returncode)

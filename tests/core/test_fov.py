@@ -137,9 +137,7 @@ def test_an_unknown_channel_is_refused_with_the_known_ones(one, pixels):
         fov.image("Actin")
 
 
-@pytest.mark.parametrize(
-    ("fill", "what"), [(0.0, "zeros"), (np.nan, "NaN")], ids=["zeros", "nan"]
-)
+@pytest.mark.parametrize(("fill", "what"), [(0.0, "zeros"), (np.nan, "NaN")], ids=["zeros", "nan"])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_an_empty_frame_is_refused_by_name(one, pixels, fill, what, dtype):
     data = pixels((3, 2, 1, 4, 4)).astype(dtype)

@@ -65,9 +65,7 @@ def test_axes_may_be_plain_or_upper_case_names(tmp_path, write_image, write_grou
 
 
 def test_an_empty_image_is_refused(tmp_path, write_image):
-    path = write_image(
-        tmp_path / "i.zarr", np.zeros((0, 1, 1, 4, 4), "u2"), chunks=(1, 1, 1, 4, 4)
-    )
+    path = write_image(tmp_path / "i.zarr", np.zeros((0, 1, 1, 4, 4), "u2"), chunks=(1, 1, 1, 4, 4))
     assert "is empty" in refusal(path)
 
 

@@ -151,7 +151,7 @@ def _load(file: Path, source: str) -> dict[str, Any]:
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
         return dict(stored["channels"]) if stored["source"] == source else {}
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -118,7 +118,7 @@ class Workspace:
         try:
             text = self._ledger(result, fov).read_text(encoding="utf-8")
             return str(json.loads(text)["key"])
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def require(self, result: str, fov: Fov, what: str, made_by: str) -> str:
@@ -247,6 +247,20 @@ class Workspace:
     def classifier(self, task: str) -> Path:
         """Classifier of a task, saved with skops."""
         return self.path / "classifiers" / f"{task}.skops"
+
+    def scores(self, task: str) -> dict[str, Any]:
+        """Return the cross-validated scores of a task's classifier, by what was held out.
+
+        Raises
+        ------
+        MissingInput
+            If the task has not been classified.
+        """
+        try:
+            text = self.classifier(task).with_suffix(".json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise MissingInput(f"classifier of '{task}'", "classify") from None
+        return dict(json.loads(text)["cross_validation"])
 
     def evaluation(self, name: str) -> Path:
         """Figures of one evaluation, as CSV."""

@@ -68,7 +68,8 @@ def link(
         cutoff=params.max_distance**2,
         gap_closing_metric="sqeuclidean",
         gap_closing_cutoff=params.max_distance**2 if params.max_gap else False,
-        gap_closing_max_frame_count=params.max_gap,
+        # LapTrack counts the step from frame to frame, not the frames missed between.
+        gap_closing_max_frame_count=params.max_gap + 1,
         splitting_metric="sqeuclidean",
         splitting_cutoff=params.max_division_distance**2 or False,
     )
