@@ -5,10 +5,8 @@ Options and their help come from the Params; errors are one line and exit code 2
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -17,11 +15,11 @@ import click
 
 from napari_dynaclr._version import __version__
 from napari_dynaclr.core.errors import Cancelled, DynaclrError, MissingExtra
-from napari_dynaclr.core.job import Job, Progress
 from napari_dynaclr.core.registry import MAKERS, STAGES, find_method, methods
+from napari_dynaclr.terminal import one_line, show_table, terminal_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
@@ -42,18 +40,40 @@ _SUMMARY = {
 class Commands(click.Group):
     """The group of all commands; turns errors meant for the user into one line."""
 
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line and leave with its exit code; without arguments, help.
+
+        click's own errors (an unknown option, a missing one) come out as one line too.
+        """
+        given = sys.argv[1:] if args is None else list(args)
+        options["standalone_mode"] = False
+        try:
+            code = super().main(given or ["--help"], *rest, **options)
+        except click.UsageError as error:
+            known = error.ctx.command_path if error.ctx else "napari-dynaclr"
+            text = one_line(error.format_message()).rstrip(".")
+            click.echo(f"Error: {text}: see '{known} --help'.", err=True)
+            code = 2
+        except click.ClickException as error:
+            click.echo(f"Error: {one_line(error.format_message())}", err=True)
+            code = 2
+        except click.Abort:
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; exit 2 on bad input, 130 when cancelled."""
         try:
             return super().invoke(ctx)
         except DynaclrError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {one_line(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except (Cancelled, KeyboardInterrupt):
             click.echo("Cancelled. Run the same command again to resume.", err=True)
             ctx.exit(130)
         except OSError as error:
-            click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
+            place = f": {error.filename}" if error.filename else ""
+            click.echo(f"Error: {one_line(error.strerror or str(error))}{place}", err=True)
             ctx.exit(2)
 
 
@@ -141,82 +161,13 @@ def _bounds(field: Any) -> str:
             value = getattr(item, name, None)
             if value is not None:
                 found[name] = value
-    low = found.get("ge", found.get("gt"))
-    high = found.get("le", found.get("lt"))
-    if low is not None and high is not None:
-        return f" [{low} to {high}]"
-    return f" [from {low}]" if low is not None else ""
+    words = {"gt": "above {:g}", "ge": "from {:g}", "lt": "below {:g}", "le": "to {:g}"}
+    said = [text.format(found[name]) for name, text in words.items() if name in found]
+    return f" [{' '.join(said)}]" if said else ""
 
 
 def _default(value: Any) -> str:
     return "" if value in ("", ()) else f" [default: {value}]"
-
-
-# -- progress ----------------------------------------------------------------
-
-
-@contextmanager
-def _job() -> Iterator[Job]:
-    """Give a job that shows its progress and stops at Ctrl-C."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    bars = Bars(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    tasks: dict[int, Any] = {}
-
-    def show(progress: Progress) -> None:
-        for level in [level for level in tasks if level > progress.level]:
-            bars.remove_task(tasks.pop(level))
-        text = "  " * progress.level + progress.text
-        if progress.level not in tasks:
-            tasks[progress.level] = bars.add_task(text)
-        bars.update(
-            tasks[progress.level],
-            description=text,
-            completed=progress.done,
-            total=progress.total or None,
-        )
-
-    job = Job(show)
-
-    def stop(number: int, frame: object) -> None:
-        if job.state.value != "running":
-            raise KeyboardInterrupt
-        console.print("Stopping after this item; Ctrl-C again to stop at once.")
-        job.cancel()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        with bars:
-            yield job
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def show_table(table: Any, limit: int = 20) -> None:
-    """Print the first rows of a data frame."""
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table()
-    for column in table.columns:
-        shown.add_column(str(column))
-    for row in table.head(limit).itertuples(index=False):
-        shown.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row))
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(shown)
-    if len(table) > limit:
-        console.print(f"... {len(table)} rows in all")
 
 
 # -- commands ------------------------------------------------------------------
@@ -256,7 +207,7 @@ def _stage(stage: str) -> Callable[..., None]:
         opened = _open(dataset, workspace, fov)
         chosen = find_method(stage, method)
         params = parse(stage, method, _given(values))
-        with _job() as job:
+        with terminal_job() as job:
             result = chosen.verb()(opened, params, job)
         show_table(result, limit=50 if stage == "evaluate" else 5)
         if stage == "classify":
@@ -287,7 +238,7 @@ def _maker(stage: str) -> Callable[..., None]:
         from napari_dynaclr.core.registry import parse
 
         params = parse(stage, method, _given(values))
-        with _job() as job:
+        with terminal_job() as job:
             paths = (target,) if source is None else (source, target)
             made = find_method(stage, method).verb()(*paths, params, job)
         click.echo(f"{stage}: wrote {made}")
@@ -324,7 +275,7 @@ def run_command(
 
     opened = _open(dataset, workspace, fov)
     steps = read_pipeline(pipeline)
-    with _job() as job:
+    with terminal_job() as job:
         results = run_pipeline(opened, steps, job)
     for stage, result in results.items():
         click.echo(stage)
@@ -337,8 +288,10 @@ def info_command(dataset: Path, workspace: Path | None) -> None:
     """Say what a dataset holds and what has been done with it."""
     from napari_dynaclr.summary import summarize
 
-    for name, text in summarize(_open(dataset, workspace, ())).items():
-        click.echo(f"{name:<16}{text}")
+    facts = summarize(_open(dataset, workspace, ()))
+    width = max(map(len, facts)) + 2
+    for name, text in facts.items():
+        click.echo(f"{name:<{width}}{text}")
 
 
 @main.command("export", params=[_DATASET, _WORKSPACE, _FOV])
@@ -381,7 +334,7 @@ def demo_command(out: Path, gui: bool) -> None:
 
     if gui and find_spec("napari") is None:
         raise MissingExtra("napari", "napari")
-    with _job() as job:
+    with terminal_job() as job:
         result = run_demo(out, job)
     show_table(result.table, limit=50)
     for picture in result.pictures:

@@ -22,7 +22,7 @@ def assign_points(
     """Find the cell under each point, else the nearest one within reach.
 
     At overlaps the label image decides. A point without a z (NaN) means whatever
-    cell lies above or below it, the one whose centroid is nearest first.
+    cell lies above or below it; of several, the one with most voxels there.
 
     Parameters
     ----------

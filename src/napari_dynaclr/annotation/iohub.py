@@ -95,9 +95,16 @@ def _by_fov(dataset: Dataset, table: pd.DataFrame, path: Path) -> list[tuple[Fov
             "add it, or choose one with --fov."
         )
     return [
-        (dataset[str(name)], validate_nodes(part.drop(columns="fov_name", errors="ignore"), path))
+        (dataset[str(name)], _validated(part.drop(columns="fov_name", errors="ignore"), path))
         for name, part in table.groupby(names)
     ]
+
+
+def _validated(part: pd.DataFrame, path: Path) -> pd.DataFrame:
+    table = validate_nodes(part, path)
+    if "id" not in part or part["id"].isna().all():
+        table["id"] = -1  # those that were made up just now would look like ours
+    return table
 
 
 def _match(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:

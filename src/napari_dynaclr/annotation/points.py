@@ -78,15 +78,24 @@ def read_points(path: Path, state: str = "") -> pd.DataFrame:
     if "z" not in table:
         table["z"] = np.nan
     for name in ("t", "y", "x"):
-        values = pd.to_numeric(table[name], errors="coerce")
-        if values.isna().any():
-            row = int(np.flatnonzero(values.isna())[0]) + 1
-            raise InvalidInput(f"{path}: in row {row}, '{name}' is blank or no number.")
-        table[name] = values
-    if table["state"].isna().any():
-        row = int(np.flatnonzero(table["state"].isna())[0]) + 1
-        raise InvalidInput(f"{path}: in row {row}, 'state' is blank.")
+        table[name] = _numbers(table[name])
+        _refuse(table[name].isna(), f"'{name}' is blank or no number", path)
+    blank = table["z"].isna()
+    table["z"] = _numbers(table["z"])
+    _refuse(table["z"].isna() & ~blank, "'z' is no number", path)
+    for name in {"state", "fov_name"} & set(table):
+        _refuse(table[name].isna(), f"'{name}' is blank", path)
     return table
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").replace([np.inf, -np.inf], np.nan)
+
+
+def _refuse(bad: pd.Series, what: str, path: Path) -> None:
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0]) + 1
+        raise InvalidInput(f"{path}: in row {row}, {what}.")
 
 
 def read(dataset: Dataset, params: PointsParams, job: Job) -> tuple[list[Mark], str]:

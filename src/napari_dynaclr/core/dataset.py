@@ -48,6 +48,8 @@ class Dataset:
         self.root = root
         self._folders = folders
         self._workspace_path = workspace or beside(root)
+        self.whole: Dataset = self
+        """All FOVs that were opened, whatever was selected from them since."""
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.root)!r})"
@@ -130,7 +132,9 @@ class Dataset:
                 )
             chosen.update((name, self._paths[name]) for name in hits)
         ordered = {name: path for name, path in self._paths.items() if name in chosen}
-        return Dataset(self.root, ordered, self._workspace_path)
+        chosen_only = Dataset(self.root, ordered, self._workspace_path)
+        chosen_only.whole = self.whole
+        return chosen_only
 
 
 def beside(root: Path) -> Path:

@@ -58,6 +58,8 @@ class Job:
 
     def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         self._on_progress = on_progress
+        self.notes: list[str] = []
+        """What the user should know about the result, a sentence each."""
         self._cancel = threading.Event()
         self._level = 0
 
@@ -80,6 +82,10 @@ class Job:
         """
         if self._cancel.is_set():
             raise Cancelled
+
+    def note(self, text: str) -> None:
+        """Keep a sentence to tell the user with the result; the job goes on."""
+        self.notes.append(text)
 
     def report(
         self, text: str, done: int = 0, total: int = 0, seconds_left: float | None = None

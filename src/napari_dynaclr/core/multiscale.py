@@ -24,17 +24,27 @@ AXES = "tczyx"
 _MICROMETERS = {
     "angstrom": 1e-4,
     "nanometer": 1e-3,
+    "nm": 1e-3,
     "micrometer": 1.0,
+    "um": 1.0,
+    "\u00b5m": 1.0,  # micro sign
+    "\u03bcm": 1.0,  # Greek mu
+    "micron": 1.0,
     "millimeter": 1e3,
+    "mm": 1e3,
     "centimeter": 1e4,
     "meter": 1e6,
 }
 _SECONDS = {
     "microsecond": 1e-6,
     "millisecond": 1e-3,
+    "ms": 1e-3,
     "second": 1.0,
+    "s": 1.0,
     "minute": 60.0,
+    "min": 60.0,
     "hour": 3600.0,
+    "h": 3600.0,
     "day": 86400.0,
 }
 

@@ -176,11 +176,24 @@ def _compute(fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
     }
 
 
-def pool(parts: Sequence[Statistics], sketches: Sequence[NDArray[np.floating]]) -> Statistics:
-    """Combine statistics of samples of equal size.
+def pool(
+    parts: Sequence[Statistics],
+    sketches: Sequence[NDArray[np.floating]],
+    counts: Sequence[int] | None = None,
+) -> Statistics:
+    """Combine the statistics of several samples.
 
     Mean, standard deviation, minimum and maximum are exact; the percentiles come
-    from the parts' 1,001 quantiles each.
+    from the samples' 1,001 quantiles each.
+
+    Parameters
+    ----------
+    parts
+        From :func:`summarize`.
+    sketches
+        Quantiles of each sample.
+    counts
+        Pixels in each sample; all the same if omitted.
 
     Raises
     ------
@@ -191,24 +204,38 @@ def pool(parts: Sequence[Statistics], sketches: Sequence[NDArray[np.floating]]) 
         raise InvalidInput("There are no pixels to take statistics of.")
     means = np.array([part["mean"] for part in parts])
     variances = np.array([part["std"] for part in parts]) ** 2
+    weights = np.ones(len(parts)) if counts is None else np.asarray(counts, float)
+    mean = np.average(means, weights=weights)
     return {
-        "mean": float(means.mean()),
-        "std": float(np.sqrt((variances + (means - means.mean()) ** 2).mean())),
+        "mean": float(mean),
+        "std": float(np.sqrt(np.average(variances + (means - mean) ** 2, weights=weights))),
         "min": min(part["min"] for part in parts),
         "max": max(part["max"] for part in parts),
-        **_quantile_statistics(np.percentile(np.concatenate(sketches), _SKETCH)),
+        **_quantile_statistics(_pooled_quantiles(sketches, weights)),
     }
 
 
+def _pooled_quantiles(
+    sketches: Sequence[NDArray[np.floating]], weights: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    values = np.concatenate(sketches)
+    if np.ptp(weights) == 0:
+        return np.asarray(np.percentile(values, _SKETCH))
+    each = np.repeat(weights, len(_SKETCH))
+    return np.asarray(np.percentile(values, _SKETCH, weights=each, method="inverted_cdf"))
+
+
 def _over_dataset(dataset: Dataset, channels: Sequence[str], job: Job) -> dict[str, Statistics]:
+    """Pool over all FOVs, chosen or not: what is chosen must not change the scale."""
+    fovs = dataset.whole.fovs
     per_fov = [
-        _of_fov(dataset, fov, channels, job)
-        for fov in job.track(dataset.fovs, "statistics of the dataset")
+        _of_fov(dataset, fov, channels, job) for fov in job.track(fovs, "statistics of the dataset")
     ]
     return {
         channel: pool(
             [entry[channel]["fov_statistics"] for entry in per_fov],
             [np.asarray(entry[channel]["sketch"]) for entry in per_fov],
+            [int(np.prod(fov.shape)) for fov in fovs],
         )
         for channel in channels
     }

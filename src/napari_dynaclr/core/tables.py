@@ -100,6 +100,10 @@ def validate_tracks(table: pd.DataFrame, source: object = "tracks table") -> pd.
         On missing columns, blank or text cells, duplicate nodes, unknown parents.
     """
     result = _complete(table, source)
+    if not (result["track_id"] == 0).any():  # the Cell Tracking Challenge's "no parent"
+        result["parent_track_id"] = result["parent_track_id"].replace(0, -1)
+    own = result["parent_track_id"] == result["track_id"]
+    _refuse(result, own, "a track is its own parent", source)
     orphan = (result["parent_track_id"] >= 0) & ~result["parent_track_id"].isin(result["track_id"])
     _refuse(result, orphan, "'parent_track_id' names no track of the table", source)
     return _in_order(result)

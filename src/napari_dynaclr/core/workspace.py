@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -233,8 +234,13 @@ class Workspace:
         """
         import pandas as pd
 
+        # States are words, whatever they look like: "1" is no number, "None" is not blank.
+        kinds = defaultdict(lambda: "str", dict.fromkeys("zyx", "float64"))
+        kinds |= dict.fromkeys(["track_id", "t", "id", "parent_track_id", "parent_id"], "int64")
         try:
-            return pd.read_csv(self.annotations_csv)
+            return pd.read_csv(
+                self.annotations_csv, dtype=kinds, keep_default_na=False, na_values=[""]
+            )
         except FileNotFoundError:
             raise InvalidInput(
                 "Nothing has been annotated yet: run 'annotate', or click cells in the viewer."

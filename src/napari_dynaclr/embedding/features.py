@@ -62,7 +62,7 @@ class FeaturesParams(Params):
         description="Channels to measure; all of the dataset if none is named.",
     )
     normalization: Literal["dataset", "fov", "timepoint", "none"] = Field(
-        "dataset",
+        "fov",
         title="Normalisation",
         description="Scale intensities by mean and standard deviation of the dataset, "
         "the FOV or the time point.",

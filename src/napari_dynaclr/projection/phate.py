@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -66,6 +68,10 @@ def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[
     job.report("PHATE: import")
     import phate
 
+    # Its warnings go to the terminal in the middle of the progress; what matters of
+    # them is noted below.
+    warnings.filterwarnings("ignore", "Graph is disconnected", RuntimeWarning)
+    logging.getLogger("graphtools").addFilter(_worth_showing)
     operator = phate.PHATE(
         n_components=params.components,
         knn=params.knn,
@@ -77,16 +83,35 @@ def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[
     )
     if len(vectors) <= params.fit_cells:
         job.report("PHATE")
-        return np.asarray(operator.fit_transform(vectors), np.float32)
+        result = np.asarray(operator.fit_transform(vectors), np.float32)
+        _note_groups(operator, params, job)
+        return result
     chosen = np.sort(
         np.random.default_rng(params.seed).choice(len(vectors), params.fit_cells, replace=False)
     )
     job.report("PHATE")
-    operator.fit(vectors[chosen])
+    shape = operator.fit_transform(vectors[chosen])
     result = np.empty((len(vectors), params.components), np.float32)
     for rows in job.track(
         np.array_split(np.arange(len(vectors)), -(-len(vectors) // params.fit_cells)),
         "PHATE: place cells",
     ):
-        result[rows] = operator.transform(vectors[rows])
+        # What operator.transform does, which warns each time that it is not a fit.
+        result[rows] = operator.graph.interpolate(
+            shape, operator.graph.extend_to_data(vectors[rows])
+        )
     return result
+
+
+def _worth_showing(record: logging.LogRecord) -> bool:
+    """Drop a remark about the last steps of a stochastic descent, which always vary."""
+    return "SGD-MDS may not have converged" not in record.getMessage()
+
+
+def _note_groups(operator: Any, params: PhateParams, job: Job) -> None:
+    if not operator.graph.is_connected:
+        job.note(
+            f"The cells fall into {operator.graph.n_connected_components} groups that no "
+            f"neighbours join at knn={params.knn}: the distance between these groups on the "
+            "PHATE map means little. A larger knn may join them."
+        )

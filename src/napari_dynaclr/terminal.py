@@ -1,0 +1,109 @@
+"""What the command line shows: progress, tables, and one line per error."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.job import Job, JobState, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from rich.table import Table
+
+
+@contextmanager
+def terminal_job() -> Iterator[Job]:
+    """Give a job that shows its progress, stops at Ctrl-C, and tells its notes at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[int, Any] = {}
+
+    def show(progress: Progress) -> None:
+        for level in [level for level in tasks if level > progress.level]:
+            bars.remove_task(tasks.pop(level))
+        text = "  " * progress.level + progress.text
+        if progress.level not in tasks:
+            tasks[progress.level] = bars.add_task(text)
+        bars.update(
+            tasks[progress.level],
+            description=text,
+            completed=progress.done,
+            total=progress.total or None,
+        )
+
+    job = Job(show)
+
+    def stop(number: int, frame: object) -> None:
+        if job.state is not JobState.RUNNING:
+            raise KeyboardInterrupt
+        job.cancel()
+        console.print("Stopping after this item; Ctrl-C again to stop at once.")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        with bars:
+            yield job
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for note in job.notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """Return a message without line breaks, as errors are shown."""
+    return " ".join(text.split())
+
+
+def show_table(table: pd.DataFrame, limit: int = 20) -> None:
+    """Print the first rows of a data frame.
+
+    Columns that a terminal is too narrow for are left out from the middle, and
+    named below.
+    """
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    names = [str(column) for column in table.columns]
+    cells = [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+        for row in table.head(limit).itertuples(index=False)
+    ]
+    widths = [
+        max(map(len, column)) + 3 for column in zip(names, *cells, strict=True)
+    ]  # with the line and a blank on either side
+    hidden: list[int] = []
+    kept = list(range(len(names)))
+    while len(kept) > 2 and sum(widths[i] for i in kept) + 1 > console.width:
+        hidden.append(kept.pop(len(kept) // 2))
+    console.print(_grid([names[i] for i in kept], [[row[i] for i in kept] for row in cells]))
+    if hidden:
+        left_out = ", ".join(names[i] for i in sorted(hidden))
+        console.print(f"not shown here: {left_out}", soft_wrap=True)
+    if len(table) > limit:
+        console.print(f"... {len(table)} rows in all")
+
+
+def _grid(names: list[str], rows: list[list[str]]) -> Table:
+    from rich.table import Table
+
+    shown = Table(*names)
+    for row in rows:
+        shown.add_row(*row)
+    return shown
