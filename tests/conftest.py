@@ -44,7 +44,9 @@ def dataset(plate: Path, tmp_path: Path) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def _processed_workspace(plate: Path, truth: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _processed_workspace(
+    plate: Path, truth: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     import pandas as pd
 
     from napari_dynaclr import annotate, classify, embed, project, segment, track

@@ -5,6 +5,7 @@ Options and their help come from the Params; errors are one line and exit code 2
 
 from __future__ import annotations
 
+import difflib
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -46,13 +47,14 @@ class Commands(click.Group):
         click's own errors (an unknown option, a missing one) come out as one line too.
         """
         given = sys.argv[1:] if args is None else list(args)
-        options["standalone_mode"] = False
+        options |= {"standalone_mode": False, "prog_name": "napari-dynaclr"}
         try:
             code = super().main(given or ["--help"], *rest, **options)
         except click.UsageError as error:
-            known = error.ctx.command_path if error.ctx else "napari-dynaclr"
-            text = one_line(error.format_message()).rstrip(".")
-            click.echo(f"Error: {text}: see '{known} --help'.", err=True)
+            command = error.ctx.command_path if error.ctx else "napari-dynaclr"
+            text = one_line(error.format_message())
+            stop = "" if text[-1] in ".?" else "."
+            click.echo(f"Error: {text}{stop} See '{command} --help'.", err=True)
             code = 2
         except click.ClickException as error:
             click.echo(f"Error: {one_line(error.format_message())}", err=True)
@@ -60,6 +62,15 @@ class Commands(click.Group):
         except click.Abort:
             code = 130
         sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names, or suggest the nearest."""
+        near = difflib.get_close_matches(args[0], self.commands, n=1)
+        if near and args[0] not in self.commands:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; exit 2 on bad input, 130 when cancelled."""

@@ -142,7 +142,9 @@ def test_one_table_is_one_action_to_undo(fresh, tmp_path):
         (lambda t: t.assign(fov_name="C/9/9"), "no FOV 'C/9/9'"),
     ],
 )
-def test_each_fault_of_a_table_is_one_line_and_nothing_is_recorded(fresh, tmp_path, change, message):
+def test_each_fault_of_a_table_is_one_line_and_nothing_is_recorded(
+    fresh, tmp_path, change, message
+):
     with pytest.raises(InvalidInput, match=message) as raised:
         run(fresh, change(iohub_table(fresh)), tmp_path)
     assert "\n" not in str(raised.value)

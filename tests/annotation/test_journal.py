@@ -99,7 +99,9 @@ def test_a_second_crash_right_after_the_first_is_survived_too(path):
         assert set(states(Journal(path))) == {*kept, ("A/1/0", 4, "infection")}
 
 
-@pytest.mark.parametrize("damage", [b"{", b"[1]\n", b'{"op": "delete"}\n', b'{"op": "undo"}\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "damage", [b"{", b"[1]\n", b'{"op": "delete"}\n', b'{"op": "undo"}\n', b"\xff\n"]
+)
 def test_damage_before_the_last_line_is_told_with_its_number(path, damage):
     Journal(path).add([mark(1)])
     line = path.read_bytes()
@@ -129,7 +131,9 @@ ACTIONS = st.lists(
         st.tuples(
             st.just("add"),
             st.lists(
-                st.tuples(st.integers(1, 3), st.sampled_from(["infected", "uninfected", UNKNOWN, ""])),
+                st.tuples(
+                    st.integers(1, 3), st.sampled_from(["infected", "uninfected", UNKNOWN, ""])
+                ),
                 min_size=1,
                 max_size=3,
             ),

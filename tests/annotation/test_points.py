@@ -127,9 +127,15 @@ def test_several_fovs_need_their_names(processed, tmp_path):
         ("t,y,x,state\n0,11,9,\n", "in row 1, 'state' is blank"),
         ("t,y,x,state\n2,11,9,infected\n", "at t=2, the movie ends at t=1"),
         ("t,y,x,state\n-1,11,9,infected\n", "at t=-1, the movie ends at t=1"),
-        ("t,y,x,state\n0,20,25,infected\n", r"no cell within 10 um of the point at FOV A/1/0, t=0, y=20, x=25"),
+        (
+            "t,y,x,state\n0,20,25,infected\n",
+            r"no cell within 10 um of the point at FOV A/1/0, t=0, y=20, x=25",
+        ),
         ("fov_name,t,y,x,state\nA/2/0,0,11,9,infected\n", "no FOV 'A/2/0'"),
-        ("fov_name,t,y,x,state\nA/1/0,0,11,9,dead\n,0,11,9,dead\n", "in row 2, 'fov_name' is blank"),
+        (
+            "fov_name,t,y,x,state\nA/1/0,0,11,9,dead\n,0,11,9,dead\n",
+            "in row 2, 'fov_name' is blank",
+        ),
         ("\x00\x01", "is not a CSV table|lacks the columns"),
         ("", "is not a CSV table"),
     ],

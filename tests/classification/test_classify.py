@@ -43,7 +43,7 @@ def test_the_table_has_the_documented_columns_and_probabilities(embedded):
         "confidence",
         *probabilities,
     ]
-    np.testing.assert_allclose(table[probabilities].sum(axis=1), 1)
+    np.testing.assert_allclose(table[probabilities].sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(table["confidence"], table[probabilities].max(axis=1))
     likelier = table["probability_infected"] > 0.5
     assert ((table["predicted_infection"] == "infected") == likelier).all()
@@ -125,7 +125,9 @@ def test_annotations_that_were_exchanged_are_learnt_anew(embedded):
     cells = embedded.some(30)
     embedded.annotate(cells)
     before = run(embedded)
-    embedded.annotate(cells, cells["state"].map({"infected": "uninfected", "uninfected": "infected"}))
+    embedded.annotate(
+        cells, cells["state"].map({"infected": "uninfected", "uninfected": "infected"})
+    )
     after = run(embedded)
     assert (before["predicted_infection"] != after["predicted_infection"]).mean() > 0.9
 
@@ -147,7 +149,7 @@ def test_three_states_have_three_probabilities(embedded):
     embedded.annotate(cells, states)
     table = run(embedded)
     names = ["probability_dead", "probability_infected", "probability_uninfected"]
-    np.testing.assert_allclose(table[names].sum(axis=1), 1)
+    np.testing.assert_allclose(table[names].sum(axis=1), 1, rtol=1e-5)
 
 
 def test_rare_states_count_as_much_as_frequent_ones_unless_told_otherwise(embedded):
@@ -194,5 +196,7 @@ def test_annotations_of_other_fovs_are_nothing_to_learn_from(embedded):
 
 
 def test_without_the_embedding_it_names_the_stage_to_run(dataset):
-    with pytest.raises(MissingInput, match="No embedding 'features' found for FOV A/1/0: run 'embed'"):
+    with pytest.raises(
+        MissingInput, match="No embedding 'features' found for FOV A/1/0: run 'embed'"
+    ):
         classify(dataset)

@@ -43,7 +43,7 @@ def test_no_group_is_on_both_sides_of_a_split_and_every_cell_is_tested_once(seed
         in_train, in_test = (set(groups[np.array(rows, int)]) for rows in (train, test))
         assert not in_train & in_test
         assert len(train) + len(test) == 60
-    assert sorted(sum(spy.tested, [])) == list(range(60))
+    assert sorted(np.concatenate(spy.tested)) == list(range(60))
 
 
 def test_folds_are_lowered_to_the_groups_of_the_rarest_state():
@@ -95,7 +95,9 @@ def test_scaler_and_classifier_see_the_training_cells_of_their_fold_only(embedde
     monkeypatch.setattr(
         linear.StandardScaler,
         "fit",
-        lambda self, vectors, *rest: scaled.append(vectors) or original_scaler(self, vectors, *rest),
+        lambda self, vectors, *rest: (
+            scaled.append(vectors) or original_scaler(self, vectors, *rest)
+        ),
     )
     embedded.annotate(embedded.truth)
     classify(embedded.dataset, parse("classify", "linear", {"folds": 4}))
@@ -103,7 +105,10 @@ def test_scaler_and_classifier_see_the_training_cells_of_their_fold_only(embedde
     for one, other in zip(seen, scaled, strict=True):
         np.testing.assert_array_equal(one, other)
     whole = np.concatenate(
-        [np.asarray(embedded.dataset.workspace.embedding("features", f).X) for f in embedded.dataset.fovs]
+        [
+            np.asarray(embedded.dataset.workspace.embedding("features", f).X)
+            for f in embedded.dataset.fovs
+        ]
     )
     truth = embedded.truth
     place = {row.tobytes(): i for i, row in enumerate(whole)}

@@ -34,7 +34,7 @@ def test_the_shard_is_plain_anndata_with_the_track_columns(processed):
         assert shard.var["description"].str.len().min() > 10
         assert shard.uns["data_path"] == str(processed.root)
         assert shard.uns["tracks_path"].endswith("plate.dynaclr/tracks.zarr")
-        assert json.loads(shard.uns["params"])["normalization"] == "dataset"
+        assert FeaturesParams.model_validate_json(shard.uns["params"]) == FeaturesParams()
 
 
 def test_the_shard_is_zarr_2_on_disk(processed):
@@ -154,8 +154,7 @@ def test_intensities_are_scaled_by_the_dataset_the_fov_or_the_time_point(make_pl
         "dataset": {n: (masked[n] - pooled.mean()) / pooled.std() for n in images},
         "fov": {n: (masked[n] - grid[n].mean()) / grid[n].std() for n in images},
         "timepoint": {
-            n: (masked[n] - grid[n].mean((1, 2, 3, 4))) / grid[n].std((1, 2, 3, 4))
-            for n in images
+            n: (masked[n] - grid[n].mean((1, 2, 3, 4))) / grid[n].std((1, 2, 3, 4)) for n in images
         },
     }
     for level, values in expected.items():
@@ -194,12 +193,17 @@ def test_export_joins_the_fovs_for_scanpy(processed, tmp_path):
     joined = export_embedding(processed, tmp_path / "all.zarr")
     read = ad.read_zarr(tmp_path / "all.zarr")
     sizes = [len(processed.workspace.tracks(fov)) for fov in processed.fovs]
-    assert read.shape == joined.shape == (sum(sizes), vectors(processed, processed.fovs[0]).shape[1])
+    assert (
+        read.shape == joined.shape == (sum(sizes), vectors(processed, processed.fovs[0]).shape[1])
+    )
     assert read.obs["fov_name"].value_counts().to_dict() == dict(
         zip(processed.fov_names, sizes, strict=True)
     )
     assert read.obsm["X_pca"].shape[0] == sum(sizes)
     assert "description" in read.var
-    for target, message in ((tmp_path / "all.zarr", "exists already"), (tmp_path / "a.h5ad", "ends in .zarr")):
+    for target, message in (
+        (tmp_path / "all.zarr", "exists already"),
+        (tmp_path / "a.h5ad", "ends in .zarr"),
+    ):
         with pytest.raises(InvalidInput, match=message):
             export_embedding(processed, target)

@@ -94,9 +94,7 @@ def test_texture_compares_neighbours_within_the_cell(measured):
         down = (mask[1:] & mask[:-1]).nonzero()
         right = (mask[:, 1:] & mask[:, :-1]).nonzero()
         square = (
-            np.concatenate(
-                [(image[1:] - image[:-1])[down], (image[:, 1:] - image[:, :-1])[right]]
-            )
+            np.concatenate([(image[1:] - image[:-1])[down], (image[:, 1:] - image[:, :-1])[right]])
             ** 2
         )
         if not len(square):

@@ -128,9 +128,7 @@ def test_an_edited_tiff_is_taken_anew_and_an_unchanged_one_is_not(single, tmp_pa
 
     reads = []
     original = importing.segment_fov
-    monkeypatch.setattr(
-        importing, "segment_fov", lambda *args: reads.append(1) or original(*args)
-    )
+    monkeypatch.setattr(importing, "segment_fov", lambda *args: reads.append(1) or original(*args))
     take(single, path=str(file))
     assert not reads
     edited = labels_like(seed=5)

@@ -62,9 +62,7 @@ def test_nuclei_in_a_stack_are_found(tmp_path):
         assert ours[0].shape == true[0].shape == (5, 192, 192)
         flat.append(f1_at_half(true[0].max(axis=0), ours[0].max(axis=0)))
         cells, sizes = np.unique(true[0][true[0] > 0], return_counts=True)
-        best = [
-            np.bincount(ours[0][true[0] == cell]).argmax() for cell in cells[sizes > 500]
-        ]
+        best = [np.bincount(ours[0][true[0] == cell]).argmax() for cell in cells[sizes > 500]]
         assert 0 not in best, "most of every larger nucleus is found"
         assert len(set(best)) == len(best), "and none is merged with another"
     # Out-of-focus light lengthens nuclei along z, so overlap is asked of the projection.
@@ -83,9 +81,7 @@ def test_table_counts_the_labels_that_were_written(processed):
 @pytest.mark.parametrize("apart", [16, 20, 24])
 def test_touching_discs_are_split(apart):
     shape = (80, 100)
-    image = np.maximum(
-        disc(shape, (40, 40), 10, 500), disc(shape, (40, 40 + apart), 10, 500)
-    )
+    image = np.maximum(disc(shape, (40, 40), 10, 500), disc(shape, (40, 40 + apart), 10, 500))
     labels = segment_frame(noisy(image)[None], FLAT, ThresholdParams(diameter=20))
     assert labels.max() == 2
     assert labels[0, 40, 36] != labels[0, 40, 44 + apart]

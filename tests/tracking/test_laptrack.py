@@ -45,7 +45,9 @@ def test_parallel_cells_keep_their_tracks():
     assert (linked["parent_track_id"] == -1).all()
 
 
-@pytest.mark.parametrize(("missed", "max_gap", "whole"), [(2, 2, True), (3, 2, False), (1, 0, False)])
+@pytest.mark.parametrize(
+    ("missed", "max_gap", "whole"), [(2, 2, True), (3, 2, False), (1, 0, False)]
+)
 def test_a_gap_is_closed_up_to_the_longest_allowed(missed, max_gap, whole):
     times = [t for t in range(10) if not 4 <= t < 4 + missed]
     bystander = walk((80, 0), (0, 1.0), range(10))
@@ -74,7 +76,7 @@ def test_a_division_gives_two_daughters_with_the_mother_as_parent():
 
 def test_divisions_are_not_sought_at_distance_zero():
     mother = walk((50, 50), (0.0, 0.0), range(5))
-    daughters = [{t: (50 + sign * 3, 50) for t in range(5, 8)} for sign in (-1, 1)]
+    daughters = [dict.fromkeys(range(5, 8), (50 + sign * 3, 50)) for sign in (-1, 1)]
     linked = run(nodes(mother, *daughters), max_division_distance=0)
     assert (linked["parent_track_id"] == -1).all()
 
@@ -85,7 +87,7 @@ def test_frames_without_any_cell_count_as_a_gap(missed, whole):
     cells = [walk((20 * i, 5), (0, 1.0), times) for i in range(3)]
     tracks = tracks_of(run(nodes(*cells), max_division_distance=0))
     assert all((len(set(track)) == 1) is whole for track in tracks)
-    assert len(set(sum(tracks, []))) == (3 if whole else 6)
+    assert len(set(np.concatenate(tracks))) == (3 if whole else 6)
 
 
 def test_leading_empty_frames_are_no_trouble():

@@ -88,7 +88,9 @@ def test_the_csv_is_one_that_viscy_can_read(processed):
         # What VisCy does with it before taking patches.
         whole = table.astype(int)
         assert (whole["id"] == table["id"]).all()
-        inside = [whole[axis].between(0, size - 1) for axis, size in zip("yx", fov.shape[2:], strict=True)]
+        inside = [
+            whole[axis].between(0, size - 1) for axis, size in zip("yx", fov.shape[2:], strict=True)
+        ]
         assert np.all(inside)
 
 
@@ -148,7 +150,9 @@ def test_a_single_frame_of_a_single_cell_is_tracked(make_plate):
 
 
 def test_without_segmentation_it_names_the_stage_to_run(dataset):
-    with pytest.raises(MissingInput, match="No segmented cells found for FOV A/1/0: run 'segment'") as raised:
+    with pytest.raises(
+        MissingInput, match="No segmented cells found for FOV A/1/0: run 'segment'"
+    ) as raised:
         track(dataset)
     assert raised.value.made_by == "segment"
 
@@ -170,6 +174,7 @@ def test_new_segmentation_is_tracked_anew(make_plate):
     assert track(dataset)["t"].tolist() == [0, 0]
 
 
+@pytest.mark.slow  # 16 s, of which most goes into the scores
 def test_real_cells_are_tracked_with_a_tra_above_095(t98g, tmp_path):
     dataset = open_dataset(t98g, tmp_path / "t98g.dynaclr")
     masks = t98g.with_name("t98g_masks.zarr")

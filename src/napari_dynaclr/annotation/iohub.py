@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import Field
 
-from napari_dynaclr.annotation.journal import UNKNOWN, Mark
+from napari_dynaclr.annotation.journal import Mark
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, validate_nodes
-from napari_dynaclr.core.tasks import task_of_column
+from napari_dynaclr.core.tasks import UNKNOWN, refuse_typos, task_of_column
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -53,6 +53,9 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
             f"{path} has no column of states such as infection_state: it has "
             f"{', '.join(map(str, whole.columns))}."
         )
+    for column in columns:
+        task = task_of_column(column)
+        refuse_typos(whole[column].dropna().astype(str), task.name if task else column, path)
     for fov, table in job.track(_by_fov(dataset, whole, path), "match annotations"):
         matched = _match(table, dataset.workspace.tracks(fov))
         for column in columns:

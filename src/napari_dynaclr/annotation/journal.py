@@ -15,14 +15,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
+from napari_dynaclr.core.tasks import UNKNOWN as UNKNOWN
 from napari_dynaclr.core.workspace import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-UNKNOWN = "unknown"
-"""State of a cell that someone looked at and could not decide."""
 
 _CANCEL = b"\x18"
 """Ends a line that a crash cut short, so that it is known to be void."""
@@ -83,6 +81,20 @@ def default_annotator() -> str:
         return "unknown"
 
 
+def _append_whole(path: Path, data: bytes) -> None:
+    """Append to a file and sync it; nothing is appended if the disk refuses a part."""
+    with path.open("ab", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+
+
 class Journal:
     """Annotations of one dataset.
 
@@ -140,10 +152,7 @@ class Journal:
         text = json.dumps(entry, ensure_ascii=False) + "\n"
         with storage_errors(f"write to {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(self._closing + text.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            _append_whole(self.path, self._closing + text.encode())
         self._closing = b""
         self._apply(entry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,12 @@ class _Annotated:
     def well(self) -> NDArray[np.str_]:
         return np.array([name.rpartition("/")[0] for name in self.fov])
 
+    def digest(self) -> str:
+        """Short hash of which cell has which state."""
+        content = hashlib.sha256(self.vectors.tobytes())
+        content.update("\n".join([*self.states, *self.lineage]).encode())
+        return content.hexdigest()[:16]
+
 
 def learn(
     dataset: Dataset, method: Method, module: ModuleType, params: Any, job: Job
@@ -83,9 +90,7 @@ def learn(
         for fov in dataset.fovs
     ]
     cells = _annotated(dataset, params, job)
-    digest = pd.util.hash_array(np.append(cells.states, cells.lineage).astype(object)).sum()
-    digest += int(np.abs(cells.vectors).sum(dtype=np.float64) * 1e3)
-    key = result_key(method, params, *inputs, digest)
+    key = result_key(method, params, *inputs, cells.digest())
 
     def fit(vectors: NDArray[np.float32], states: NDArray[np.str_]) -> Any:
         return module.fit(vectors, states, params)

@@ -63,21 +63,23 @@ class Cancelled(Exception):
 _STORAGE_REASONS = {
     errno.ENOSPC: "the disk is full: free some space, then run again to resume",
     errno.EDQUOT: "the disk quota is used up: free some space, then run again to resume",
-    errno.EROFS: "the disk is read-only: choose another folder with --workspace",
-    errno.EACCES: "permission denied: choose another folder with --workspace",
-    errno.EPERM: "permission denied: choose another folder with --workspace",
-    errno.ENOTDIR: "part of the path is a file: choose another folder with --workspace",
+    errno.EROFS: "the disk is read-only: {elsewhere}",
+    errno.EACCES: "permission denied: {elsewhere}",
+    errno.EPERM: "permission denied: {elsewhere}",
+    errno.ENOTDIR: "part of the path is a file: {elsewhere}",
 }
 
 
 @contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
+def storage_errors(doing: str, elsewhere: str = "choose another folder") -> Iterator[None]:
     """Turn operating-system errors into a :class:`StorageError`.
 
     Parameters
     ----------
     doing
         What was being done, as in "write tracks of A/1/0".
+    elsewhere
+        What to do where that place cannot be written to.
 
     Raises
     ------
@@ -90,4 +92,4 @@ def storage_errors(doing: str) -> Iterator[None]:
         reason = _STORAGE_REASONS.get(error.errno or 0)
         if reason is None:
             raise
-        raise StorageError(f"Cannot {doing}: {reason}.") from error
+        raise StorageError(f"Cannot {doing}: {reason.format(elsewhere=elsewhere)}.") from error

@@ -42,7 +42,7 @@ class Params(BaseModel):
             If a name is unknown or a value not allowed; one line names them all.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate({str(name): value for name, value in values.items()})
         except ValidationError as error:
             reasons = "; ".join(cls._reason(detail) for detail in error.errors())
             raise InvalidInput(f"{reasons}.") from None
@@ -59,7 +59,7 @@ class Params(BaseModel):
         if detail["type"] == "missing":
             return f"'{name}' is required"
         message = str(detail["msg"]).removeprefix("Value error, ")
-        message = message[:1].lower() + message[1:]
+        message = message[:1].lower() + message[1:].partition(", unable to parse")[0]
         return f"{name} = {detail['input']!r}: {message}"
 
     def digest(self) -> str:

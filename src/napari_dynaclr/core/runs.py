@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import Cancelled, InvalidInput, storage_errors
-from napari_dynaclr.core.workspace import now
+from napari_dynaclr.core.workspace import ELSEWHERE, now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -84,7 +84,7 @@ def recorded(
     }
     status = "failed"
     try:
-        with storage_errors(f"{method.stage} {dataset.root.name}"):
+        with storage_errors(f"{method.stage} {dataset.root.name}", ELSEWHERE):
             yield entry
         status = "finished"
     except Cancelled:
@@ -94,7 +94,7 @@ def recorded(
         entry["error"] = f"{type(error).__name__}: {error}"
         raise
     finally:
-        with storage_errors(f"record the run in {workspace.path}"):
+        with storage_errors(f"record the run in {workspace.path}", ELSEWHERE):
             workspace.record({**entry, "status": status, "ended": now()})
 
 

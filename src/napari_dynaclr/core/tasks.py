@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_dynaclr.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+UNKNOWN = "unknown"
+"""State of a cell that someone looked at and could not decide."""
 
 
 @dataclass(frozen=True)
@@ -48,3 +58,22 @@ def task_of_column(column: str) -> Task | None:
             return task
     name = column.removesuffix("_state")
     return Task(name, column) if name and name != column else None
+
+
+def refuse_typos(states: Iterable[str], task: str, source: object) -> None:
+    """Check that no state is a misspelt one of a known task; other states are one's own.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the state and the one that was probably meant.
+    """
+    known = find_task(task).states
+    for state in dict.fromkeys(states):
+        if not known or state in (*known, UNKNOWN):
+            continue
+        near = difflib.get_close_matches(state.strip().casefold(), known, n=1, cutoff=0.85)
+        if near:
+            raise InvalidInput(
+                f"{source}: '{state}' is no state of {task}: did you mean '{near[0]}'?"
+            )

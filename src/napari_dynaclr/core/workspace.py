@@ -7,6 +7,7 @@ time and resumed by running it again.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import defaultdict
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from napari_dynaclr.core.atomic import remove, write_text
-from napari_dynaclr.core.errors import InvalidInput, MissingInput, StorageError, storage_errors
+from napari_dynaclr.core.errors import InvalidInput, MissingInput, storage_errors
 from napari_dynaclr.core.fov import Fov
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
+ELSEWHERE = "choose another folder with --workspace"
+"""What to do where the workspace cannot be written to."""
+
 
 def now() -> str:
     """UTC time to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether the whole disk is mounted read-only; Windows does not tell."""
+    return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 class Workspace:
@@ -81,7 +90,7 @@ class Workspace:
             If the place cannot be written to.
         """
         file = self.path / "workspace.json"
-        with storage_errors(f"create the workspace {self.path}"):
+        with storage_errors(f"write to {self.path}", ELSEWHERE):
             self.path.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 about = {
@@ -92,10 +101,7 @@ class Workspace:
                 }
                 write_text(file, json.dumps(about, indent=2) + "\n")
             if not os.access(self.path, os.W_OK):
-                raise StorageError(
-                    f"Cannot write to {self.path}: permission denied: "
-                    "choose another folder with --workspace."
-                )
+                raise OSError(errno.EROFS if _is_read_only(self.path) else errno.EACCES, "refused")
 
     def lock(self) -> FileLock:
         """Lock for the few files that several processes of a cluster share."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
 
 _KDE_SAMPLES = 10_000
-_GRID = np.linspace(0, 2, 2001)
+_GRID_POINTS = 2001
 
 
 class SmoothnessParams(Params):
@@ -152,7 +152,7 @@ def dynamic_range(
 ) -> float:
     """Peak of the random minus peak of the adjacent distances (dynaclr.txt, A.4).
 
-    The peaks are those of a Gaussian kernel density estimate on [0, 2].
+    The peaks are those of a Gaussian kernel density estimate.
     """
     generator = np.random.default_rng(seed)
     return _peak(random, generator) - _peak(adjacent, generator)
@@ -163,4 +163,6 @@ def _peak(distances: NDArray[np.floating], generator: np.random.Generator) -> fl
         distances = generator.choice(distances, _KDE_SAMPLES, replace=False)
     if np.ptp(distances) < 1e-9:  # a density needs some spread
         return float(distances[0])
-    return float(_GRID[gaussian_kde(distances)(_GRID).argmax()])
+    # The peak lies between the extremes; a grid over all distances could step over a narrow one.
+    grid = np.linspace(distances.min(), distances.max(), _GRID_POINTS)
+    return float(grid[gaussian_kde(distances)(grid).argmax()])

@@ -147,12 +147,15 @@ def score(
         .results
     )
     division = found[f"Frame Buffer {tolerance}"]
+    true_divisions = sum(degree > 1 for _, degree in truth.out_degree())
+    f1 = _number(division["Division F1"])
     return {
         **{name: float(ctc[name]) for name in ("TRA", "DET", "LNK")},
-        "division_f1": _number(division["Division F1"]),
+        # Without a single hit traccuracy divides by zero; all divisions missed are a score.
+        "division_f1": 0.0 if true_divisions and np.isnan(f1) else f1,
         "division_precision": _number(division["Division Precision"]),
         "division_recall": _number(division["Division Recall"]),
-        "true_divisions": sum(degree > 1 for _, degree in truth.out_degree()),
+        "true_divisions": true_divisions,
         "found_divisions": sum(degree > 1 for _, degree in ours.out_degree()),
         "true_nodes": truth.number_of_nodes(),
         "found_nodes": ours.number_of_nodes(),

@@ -1,0 +1,353 @@
+"""The command line: help, progress, what it prints, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from commands import PROGRAM, digest, run, strays, succeed
+
+from napari_dynaclr import __version__
+from napari_dynaclr.core.registry import MAKERS, METHODS, STAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and ptys are POSIX")
+
+
+# -- help ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
+def test_the_help_lists_every_stage(args):
+    said = succeed(*args).out
+    for stage in (*MAKERS, *STAGES, "run", "info", "export", "demo"):
+        assert re.search(rf"^  {stage} +[A-Z]", said, re.MULTILINE)
+
+
+def test_the_version():
+    assert succeed("--version").out == f"napari-dynaclr, version {__version__}\n"
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.stage}-{m.name}")
+def test_the_help_of_a_method_lists_its_settings_with_defaults_and_bounds(method):
+    said = flat(succeed(method.stage, "--method", method.name, "--help").out)
+    assert flat(f"Options below are those of '{method.name}'") in said
+    for name, field in method.params_class().model_fields.items():
+        assert f"--{name.replace('_', '-')}" in said
+        assert flat(field.description) in said
+        if not field.is_required() and field.default not in ("", ()):
+            assert f"[default: {field.default}]" in said
+
+
+def test_bounds_are_told_as_they_are():
+    said = flat(succeed("track", "--help").out)
+    assert "two frames. [above 0 to 1000] [default: 10.0]" in said
+    assert "closes no gaps. [from 0 to 50] [default: 2]" in said
+    assert "Makes the map repeatable. [from 0] [default: 0]" in flat(
+        succeed("project", "--help").out
+    )
+
+
+@pytest.mark.parametrize("stage", [*MAKERS, *STAGES])
+def test_the_help_of_a_stage_shows_the_default_method_and_the_others(stage):
+    said = flat(succeed(stage, "--help").out)
+    names = [method.name for method in METHODS if method.stage == stage]
+    assert f"--method [{'|'.join(names)}]" in said
+    assert f"Options below are those of '{names[0]}'" in said
+    assert said == flat(succeed(stage, f"--method={names[0]}", "--help").out)
+
+
+# -- what it prints ---------------------------------------------------------------
+
+
+def test_a_stage_shows_some_rows_and_where_the_rest_is(plate, processed):
+    ran = succeed("track", plate, "--workspace", processed.workspace.path)
+    table = processed.workspace.tracks(processed["A/1/0"])
+    assert "track_id" in ran.out
+    assert str(table["id"].iloc[0]) in ran.out
+    assert re.search(r"\.\.\. \d+ rows in all", ran.out)
+    assert ran.out.endswith(f"track: results in {processed.workspace.path}\n")
+
+
+def test_values_given_as_text_reach_the_method(plate, processed):
+    args = ["project", plate, "--workspace", processed.workspace.path]
+    said = succeed(*args, "--method", "pca", "--components", 3).out
+    assert "PCA3" in said
+    assert "PCA4" not in said
+    assert processed.workspace.runs()[-1]["params"] == {"embedding": "features", "components": 3}
+
+
+def test_options_that_may_be_repeated(plate, processed):
+    home = processed.workspace.path
+    succeed(
+        "embed", plate, "--workspace", home, "--fov", "A/1/0", "--fov", "B/1/1",
+        "--channels", "Nuclei", "--channels", "Sensor",
+    )  # fmt: skip
+    last = processed.workspace.runs()[-1]
+    assert last["fovs"] == ["A/1/0", "B/1/1"]
+    assert last["params"]["channels"] == ["Nuclei", "Sensor"]
+
+
+def test_what_is_done_is_not_done_again(plate, processed):
+    home = processed.workspace.path
+    stamps = {path: path.stat().st_mtime_ns for path in home.glob("*.zarr/*/*/*/*.csv")}
+    assert stamps
+    for stage in ("segment", "track", "embed", "classify"):
+        succeed(stage, plate, "--workspace", home)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+def test_a_pipeline_runs_in_order_and_equals_the_stages_by_themselves(plate, processed, tmp_path):
+    clicks = tmp_path / "clicks.csv"
+    table = processed.workspace.annotations().rename(columns={"infection_state": "state"})
+    table[["fov_name", "t", "y", "x", "state"]].to_csv(clicks, index=False)
+    (tmp_path / "all.yaml").write_text(
+        "- segment\n- track: {method: laptrack}\n- embed\n- project: {method: pca}\n"
+        f"- annotate: {{path: '{clicks}'}}\n- classify: {{task: infection}}\n"
+    )
+    home = tmp_path / "run.dynaclr"
+    said = succeed("run", plate, tmp_path / "all.yaml", "--workspace", home).out
+    headings = [line for line in said.splitlines() if line in STAGES]
+    assert headings == ["segment", "track", "embed", "project", "annotate", "classify"]
+    for name in ("predictions/infection.csv", "tracks.zarr/B/1/1/tracks.csv"):
+        assert (home / name).read_bytes() == (processed.workspace.path / name).read_bytes()
+
+
+def test_info_tells_what_has_been_done(plate, processed, tmp_path):
+    said = succeed("info", plate, "--workspace", processed.workspace.path).out
+    facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in said.splitlines())
+    assert facts["FOVs"] == "4 in 2 wells"
+    assert facts["channels"] == "Phase, Nuclei, Membrane, Sensor"
+    assert facts["frame interval"] == "30 min"
+    assert facts["embeddings.features"] == "4 of 4 FOVs"
+    assert facts["last run"].startswith("classify finished at")
+    succeed("info", plate, "--workspace", tmp_path / "none.dynaclr")
+    assert not (tmp_path / "none.dynaclr").exists()
+
+
+def test_exports(plate, processed, tmp_path):
+    home = processed.workspace.path
+    succeed("export", plate, "annotations", tmp_path / "a.csv", "--workspace", home)
+    assert "infection_state" in pd.read_csv(tmp_path / "a.csv")
+    succeed("export", plate, "embedding", tmp_path / "e.zarr", "--workspace", home)
+    assert (tmp_path / "e.zarr/X").is_dir()
+    assert strays(tmp_path) == []
+
+
+def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
+    home = processed.workspace.path
+    ran = run("project", plate, "--workspace", home, "--knn", 1)
+    assert ran.code == 0
+    assert re.fullmatch(
+        r"Note: The cells fall into \d+ groups that no neighbours join at knn=1: .*\n", ran.err
+    )
+    assert succeed("project", plate, "--workspace", home, "--knn", 60).err == ""
+
+
+def test_a_narrow_terminal_leaves_out_columns_and_names_them(plate, processed):
+    said = in_terminal("track", plate, "--workspace", processed.workspace.path, columns=50).out
+    assert "fov_name" in said
+    assert "not shown here: " in flat(said)
+    assert "…" not in said
+
+
+# -- in a real terminal ------------------------------------------------------------
+
+
+class Terminal:
+    """What came of a command in a pseudo-terminal."""
+
+    def __init__(self, code: int, raw: str) -> None:
+        self.code = code
+        self.raw = raw
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw)
+        self.out = "\n".join(re.split(r"[\r\n]+", text))
+
+
+def in_terminal(*args: object, columns: int = 100) -> Terminal:
+    """Run the program as a user at a terminal does, both streams on it."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    with subprocess.Popen(
+        [PROGRAM, *map(str, args)], stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True,
+        env={**os.environ, "TERM": "xterm-256color"},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        raw = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            raw += part
+        code = process.wait(60)
+    os.close(ours)
+    return Terminal(code, raw.decode())
+
+
+EXPECTED = re.compile(
+    r"""
+    \s* | \s*(segment|track|embed|project|annotate|classify|evaluate|pipeline|convert)
+    | [┏┡└┃│].* | \.\.\.\ \d+\ rows\ in\ all | not\ shown\ here:.* | \w+:\ results\ in\ .*
+    | held-out\ .* | \ {4}\w+:\ predicted\ .* | .*━.*        # a progress bar
+    """,
+    re.VERBOSE,
+)
+
+
+@posix_only
+def test_a_whole_chain_prints_nothing_but_its_own_lines(plate, processed, truth, tmp_path):
+    home = tmp_path / "chain.dynaclr"
+    clicks = tmp_path / "clicks.csv"
+    table = processed.workspace.annotations().rename(columns={"infection_state": "state"})
+    table[["fov_name", "t", "y", "x", "state"]].to_csv(clicks, index=False)
+    (tmp_path / "all.yaml").write_text(
+        "- segment\n- track\n- embed\n- project: {knn: 60}\n"
+        f"- annotate: {{path: '{clicks}'}}\n- classify\n"
+        f"- evaluate: {{method: tracking, truth: '{truth}'}}\n- evaluate\n"
+    )
+    ran = in_terminal("run", plate, tmp_path / "all.yaml", "--workspace", home)
+    assert ran.code == 0
+    assert "━" in ran.raw  # there was a progress bar
+    assert [line for line in ran.out.splitlines() if not EXPECTED.fullmatch(line)] == [
+        f"run: results in {home}"
+    ][:0]
+
+
+# -- Ctrl-C ------------------------------------------------------------------------
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(PROGRAM), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(found, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@posix_only
+def test_ctrl_c_cancels_cleanly_and_a_rerun_resumes(plate, processed, tmp_path):
+    home = tmp_path / "stopped.dynaclr"
+    process = start("segment", plate, "--workspace", home)
+    finished = home / "segmentation.zarr/A/1/0/cells.csv"
+    wait_for(finished.exists, process)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines() == [
+        "Stopping after this item; Ctrl-C again to stop at once.",
+        "Cancelled. Run the same command again to resume.",
+    ]
+    assert strays(home) in ([], [".partial"])
+    stamp = finished.stat()
+    succeed("segment", plate, "--workspace", home)
+    assert finished.stat().st_mtime_ns == stamp.st_mtime_ns
+    assert finished.stat().st_ino == stamp.st_ino
+    done = {name: hash_ for name, hash_ in digest(home).items() if name.startswith("segm")}
+    whole = digest(processed.workspace.path)
+    assert done == {name: hash_ for name, hash_ in whole.items() if name.startswith("segm")}
+    assert [line["status"] for line in read_runs(home)] == ["cancelled", "finished"]
+
+
+def read_runs(home: Path) -> list[dict]:
+    return pd.read_json(home / "runs.jsonl", lines=True).to_dict("records")
+
+
+# A stage that does not come to its next item.
+STUCK = """
+import sys, time
+from pathlib import Path
+import napari_dynaclr.segmentation.threshold as threshold
+from napari_dynaclr.cli import main
+def stuck(*args):
+    Path(sys.argv[-1], "stuck").touch()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.01)
+threshold.segment_frame = stuck
+main()
+"""
+
+
+@posix_only
+def test_a_second_ctrl_c_stops_at_once(plate, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK, "segment", str(plate), "--workspace", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_for((tmp_path / "stuck").exists, process)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("Stopping after this item")
+    time.sleep(0.2)
+    assert process.poll() is None  # it waits for its item
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert (process.returncode, err) == (130, "Cancelled. Run the same command again to resume.\n")
+    shutil.rmtree(tmp_path / "stuck", ignore_errors=True)
+    assert not (tmp_path / "segmentation.zarr").exists()
+    assert read_runs(tmp_path)[-1]["status"] in ("failed", "cancelled")
+
+
+@posix_only
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["simulate", "convert", "embed"])
+def test_ctrl_c_in_other_stages(plate, processed, tmp_path, stage):
+    import numpy as np
+    import tifffile
+
+    if stage == "simulate":
+        args = ["simulate", tmp_path / "s.zarr", "--size", 256, "--time-points", 200]
+        sign = tmp_path / ".s.zarr.partial/images.zarr/A/1/0/0/c"
+    elif stage == "convert":
+        pixels = np.random.default_rng(0).integers(0, 255, (300, 512, 512), np.uint8)
+        tifffile.imwrite(tmp_path / "m.tif", pixels, metadata={"axes": "TYX"}, ome=True)
+        args = ["convert", tmp_path / "m.tif", tmp_path / "m.zarr"]
+        sign = tmp_path / ".m.partial.zarr/A/1/0/0/c/5"
+    else:
+        home = processed.workspace.path
+        args = ["embed", plate, "--workspace", home, "--ring", 2]
+        sign = home / ".partial/embeddings.features/A_1_1"
+    process = start(*args)
+    wait_for(sign.exists, process)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130, err
+    assert err.endswith("Cancelled. Run the same command again to resume.\n")
+    if stage == "convert":
+        assert [path.name for path in tmp_path.iterdir() if "m." in path.name] == ["m.tif"]
+    assert not (tmp_path / "s.zarr").exists()

@@ -1,0 +1,219 @@
+"""What every method of every stage keeps to; a new line in the registry is tested by itself."""
+
+from __future__ import annotations
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from napari_dynaclr import Job, open_dataset
+from napari_dynaclr.core.errors import Cancelled
+from napari_dynaclr.core.registry import METHODS, STAGES
+from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, TRACK_COLUMNS
+
+FOV = "B/1/0"
+COLUMNS = {
+    "segment": ["fov_name", "t", "cells"],
+    "track": ["fov_name", *TRACK_COLUMNS],
+    "embed": ["fov_name", "cells", "dimensions"],
+    "project": ["fov_name", "track_id", "t", "id"],
+    "annotate": ANNOTATION_COLUMNS,
+    "classify": [*PREDICTION_COLUMNS, "predicted_infection", "confidence"],
+    "evaluate": [],
+}
+# Where a stage leaves its results; runs.jsonl grows with every run and tells nothing.
+RESULTS = {
+    "segment": ["segmentation.zarr", "progress/segmentation"],
+    "track": ["tracks.zarr", "progress/tracks"],
+    "embed": ["embeddings"],
+    "project": ["embeddings"],
+    "annotate": ["annotations.jsonl"],
+    "classify": ["embeddings"],
+    "evaluate": [],
+}
+SLOW = {("project", "umap"), ("evaluate", "tracking")}
+
+every_method = pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(
+            m,
+            id=f"{m.stage}-{m.name}",
+            marks=pytest.mark.slow if (m.stage, m.name) in SLOW else (),
+        )
+        for m in METHODS
+        if m.stage in STAGES
+    ],
+)
+
+
+@pytest.fixture
+def settings(truth, tmp_path):
+    """What a method cannot do without, and a change of its settings that matters."""
+    states = pd.read_csv(truth / "annotations.csv")
+    states = states[states["fov_name"] == FOV]
+    points = states.rename(columns={"cell_death_state": "state"}).tail(6)
+    points.to_csv(tmp_path / "points.csv", index=False)
+
+    def of(method, dataset):
+        tracks = dataset.workspace.tracks(dataset.fovs[0]) if method.name == "iohub" else None
+        if tracks is not None:
+            table = tracks.assign(fov_name=FOV, cell_death_state="alive", annotator="ada")
+            table.to_csv(tmp_path / "iohub.csv", index=False)
+            dead = table.assign(cell_death_state="dead")
+            dead.to_csv(tmp_path / "dead.csv", index=False)
+        true_states = {"truth": str(truth / "annotations.csv")}
+        given = {
+            ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
+            ("segment", "threshold"): ({}, {"diameter": 14.0}),
+            ("track", "laptrack"): ({}, {"max_distance": 8.0}),
+            ("embed", "features"): ({}, {"ring": 4.0}),
+            ("project", "phate"): ({}, {"knn": 8}),
+            ("project", "umap"): ({}, {"neighbors": 8}),
+            ("annotate", "points"): (
+                {"path": str(tmp_path / "points.csv"), "task": "death"},
+                {"task": "vitality"},
+            ),
+            ("annotate", "iohub"): (
+                {"path": str(tmp_path / "iohub.csv")},
+                {"path": str(tmp_path / "dead.csv")},
+            ),
+            ("classify", "linear"): ({}, {"strength": 0.01}),
+            ("evaluate", "smoothness"): ({}, {"standardize": False}),
+            ("evaluate", "tracking"): ({"truth": str(truth)}, {"channel": "cell_labels"}),
+            ("evaluate", "classification"): (true_states, {"radius": 0.5}),
+        }.get((method.stage, method.name), ({}, None))
+        kind = method.params_class()
+        if given[1] is None and kind.model_fields:
+            # A method that nobody wrote anything down for: change its first number.
+            name, field = next(
+                (n, f) for n, f in kind.model_fields.items() if isinstance(f.default, int | float)
+            )
+            given = ({}, {name: field.default + 1})
+        return kind.parse(given[0]), kind.parse({**given[0], **(given[1] or {})})
+
+    return of
+
+
+@pytest.fixture
+def one(processed):
+    """One FOV in which every stage has been done."""
+    return processed.select([FOV])
+
+
+@pytest.fixture
+def before(one):
+    """That FOV as it was before a stage: its results and all that follow from them are gone."""
+
+    def strip(stage):
+        home, later = one.workspace.path, STAGES[STAGES.index(stage) :]
+        for name in later:
+            for place in RESULTS[name]:
+                if place == "embeddings" and stage in ("project", "classify"):
+                    continue  # kept in the shards of an earlier stage
+                path = home / place
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for folder in (home / "progress").iterdir():
+            kind = folder.name.split(".")[0]
+            gone = {
+                "segment": ("segmentation", "tracks", "embeddings", "projection", "predictions"),
+                "track": ("tracks", "embeddings", "projection", "predictions"),
+                "embed": ("embeddings", "projection", "predictions"),
+                "project": ("projection",),
+                "classify": ("predictions",),
+            }.get(stage, ())
+            if kind in gone:
+                shutil.rmtree(folder)
+        (home / "runs.jsonl").unlink()
+        return open_dataset(one.root, home).select([FOV])
+
+    return strip
+
+
+def written(dataset, stage):
+    """Every file of a stage's results, and when it was written."""
+    home = dataset.workspace.path
+    files = {}
+    for place in RESULTS[stage]:
+        for path in [home / place, *(home / place).rglob("*")]:
+            if path.is_file():
+                files[path.relative_to(home)] = (path.stat().st_mtime_ns, path.stat().st_size)
+    return files
+
+
+def half_written(dataset):
+    """Temporary names that a reader could stumble over."""
+    home = dataset.workspace.path
+    names = (p.relative_to(home) for p in home.rglob("*"))
+    return [
+        n
+        for n in names
+        if n.parts[0] != ".partial"
+        and n.name[0] == "."
+        and n.name[1:2] != "z"
+        and n.name != ".lock"
+    ]
+
+
+@every_method
+def test_a_run_returns_its_columns_and_records_itself_and_a_second_one_redoes_nothing(
+    method, before, settings
+):
+    dataset = before(method.stage)
+    params, _ = settings(method, dataset)
+    table = method.verb()(dataset, params)
+    assert list(table)[: len(COLUMNS[method.stage])] == COLUMNS[method.stage]
+    assert len(table)
+    if "fov_name" in table:
+        # All annotations are returned, whichever FOVs were selected for the import.
+        assert set(table["fov_name"]) == {FOV} or method.stage == "annotate"
+    (run,) = dataset.workspace.runs()
+    assert (run["stage"], run["method"], run["status"]) == (method.stage, method.name, "finished")
+    assert run["params"] == params.model_dump(mode="json")
+    assert run["fovs"] == [FOV]
+    assert run["versions"]["napari-dynaclr"]
+    assert run["started"] <= run["ended"]
+
+    files = written(dataset, method.stage)
+    assert bool(files) == bool(RESULTS[method.stage])
+    again = method.verb()(open_dataset(dataset.root, dataset.workspace.path).select([FOV]), params)
+    pd.testing.assert_frame_equal(again, table)
+    assert written(dataset, method.stage) == files
+    assert not half_written(dataset)
+
+
+@every_method
+def test_cancelled_at_once_it_leaves_no_result_and_says_so(method, before, settings):
+    dataset = before(method.stage)
+    params, _ = settings(method, dataset)
+    files = written(dataset, method.stage)
+    job = Job()
+    job.cancel()
+    with pytest.raises(Cancelled):
+        method.verb()(dataset, params, job)
+    assert written(dataset, method.stage) == files
+    assert not half_written(dataset)
+    (run,) = dataset.workspace.runs()
+    assert run["status"] == "cancelled"
+    assert "error" not in run
+
+
+@every_method
+def test_other_settings_do_it_again(method, before, settings):
+    if not method.params_class().model_fields:
+        pytest.skip("it has no settings to change")
+    dataset = before(method.stage)
+    params, others = settings(method, dataset)
+    assert params != others
+    first = method.verb()(dataset, params)
+    files = written(dataset, method.stage)
+    second = method.verb()(dataset, others)
+    changed = not first.equals(second)
+    if RESULTS[method.stage]:
+        assert written(dataset, method.stage) != files
+        changed = True
+    assert changed
+    assert [run["params"] for run in dataset.workspace.runs()] == [
+        p.model_dump(mode="json") for p in (params, others)
+    ]
