@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -78,3 +80,36 @@ def strays(folder: Path) -> list[str]:
         for path in folder.rglob(".*")
         if path.name not in (*_ZARR, ".lock") and ".partial/" not in path.as_posix()
     )
+
+
+def killed_at(path: str, number: int, args: list[str]) -> None:
+    """Run a command and kill this process, as ``kill -9`` does, at a file operation.
+
+    For a process of its own (see ``tests/test_kill.py``).
+
+    Parameters
+    ----------
+    path
+        Only operations on files below this folder count.
+    number
+        Which operation; 0 lets the command end, and writes their count to ``path``.count.
+    args
+        The command.
+    """
+    count = 0
+
+    def watch(event: str, details: tuple[object, ...]) -> None:
+        nonlocal count
+        if event in _OPERATIONS and details and str(details[0]).startswith(path):
+            count += 1
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    ran = run(*args)
+    if ran.code == 0 and not number:
+        Path(f"{path}.count").write_text(str(count))
+    sys.exit(ran.code)
+
+
+_OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree")

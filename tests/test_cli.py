@@ -39,7 +39,8 @@ def test_the_version():
 
 
 def flat(text: str) -> str:
-    return " ".join(text.split())
+    """Join lines as they were before the terminal broke them, also at hyphens."""
+    return re.sub(r"(?<=\w)- (?=\w)", "-", " ".join(text.split()))
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: f"{m.stage}-{m.name}")
@@ -111,22 +112,6 @@ def test_what_is_done_is_not_done_again(plate, processed):
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
-def test_a_pipeline_runs_in_order_and_equals_the_stages_by_themselves(plate, processed, tmp_path):
-    clicks = tmp_path / "clicks.csv"
-    table = processed.workspace.annotations().rename(columns={"infection_state": "state"})
-    table[["fov_name", "t", "y", "x", "state"]].to_csv(clicks, index=False)
-    (tmp_path / "all.yaml").write_text(
-        "- segment\n- track: {method: laptrack}\n- embed\n- project: {method: pca}\n"
-        f"- annotate: {{path: '{clicks}'}}\n- classify: {{task: infection}}\n"
-    )
-    home = tmp_path / "run.dynaclr"
-    said = succeed("run", plate, tmp_path / "all.yaml", "--workspace", home).out
-    headings = [line for line in said.splitlines() if line in STAGES]
-    assert headings == ["segment", "track", "embed", "project", "annotate", "classify"]
-    for name in ("predictions/infection.csv", "tracks.zarr/B/1/1/tracks.csv"):
-        assert (home / name).read_bytes() == (processed.workspace.path / name).read_bytes()
-
-
 def test_info_tells_what_has_been_done(plate, processed, tmp_path):
     said = succeed("info", plate, "--workspace", processed.workspace.path).out
     facts = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in said.splitlines())
@@ -145,7 +130,7 @@ def test_exports(plate, processed, tmp_path):
     assert "infection_state" in pd.read_csv(tmp_path / "a.csv")
     succeed("export", plate, "embedding", tmp_path / "e.zarr", "--workspace", home)
     assert (tmp_path / "e.zarr/X").is_dir()
-    assert strays(tmp_path) == []
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
@@ -155,14 +140,6 @@ def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
     assert re.fullmatch(
         r"Note: The cells fall into \d+ groups that no neighbours join at knn=1: .*\n", ran.err
     )
-    assert succeed("project", plate, "--workspace", home, "--knn", 60).err == ""
-
-
-def test_a_narrow_terminal_leaves_out_columns_and_names_them(plate, processed):
-    said = in_terminal("track", plate, "--workspace", processed.workspace.path, columns=50).out
-    assert "fov_name" in said
-    assert "not shown here: " in flat(said)
-    assert "…" not in said
 
 
 # -- in a real terminal ------------------------------------------------------------
@@ -227,12 +204,13 @@ def test_a_whole_chain_prints_nothing_but_its_own_lines(plate, processed, truth,
         f"- annotate: {{path: '{clicks}'}}\n- classify\n"
         f"- evaluate: {{method: tracking, truth: '{truth}'}}\n- evaluate\n"
     )
-    ran = in_terminal("run", plate, tmp_path / "all.yaml", "--workspace", home)
+    ran = in_terminal("run", plate, tmp_path / "all.yaml", "--workspace", home, columns=60)
     assert ran.code == 0
     assert "━" in ran.raw  # there was a progress bar
-    assert [line for line in ran.out.splitlines() if not EXPECTED.fullmatch(line)] == [
-        f"run: results in {home}"
-    ][:0]
+    assert [line for line in ran.out.splitlines() if not EXPECTED.fullmatch(line)] == []
+    # What is too wide for this terminal is named, not cut to pieces.
+    assert "not shown here: parent_track_id" in flat(ran.out)
+    assert "…" not in ran.out
 
 
 # -- Ctrl-C ------------------------------------------------------------------------

@@ -13,7 +13,7 @@ def test_the_demo_ends_with_a_table_and_pictures_and_a_second_run_redoes_nothing
     params = SimulateParams(
         wells_per_condition=2, fovs_per_well=1, time_points=8, size=160, infection_hours=1.5
     )
-    result = run_demo(tmp_path, params=params)
+    result = run_demo(tmp_path, sample=params)
     table = result.table.set_index("measure")["value"]
     assert {"TRA", "division F1", "infection F1", "smoothness", "dynamic range"} <= set(table.index)
     assert table["TRA"].min() > 0.9
@@ -32,7 +32,7 @@ def test_the_demo_ends_with_a_table_and_pictures_and_a_second_run_redoes_nothing
 
     before = written()
     plate = (tmp_path / "infection.zarr").stat().st_mtime_ns
-    again = run_demo(tmp_path, params=params)
+    again = run_demo(tmp_path, sample=params)
     pd.testing.assert_frame_equal(again.table, result.table)
     assert written() == before
     assert (tmp_path / "infection.zarr").stat().st_mtime_ns == plate

@@ -31,6 +31,8 @@ def terminal_job() -> Iterator[Job]:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
         transient=True,
+        # A library that keeps the stream it finds would write into the bars at exit.
+        redirect_stdout=False,
         disable=not console.is_terminal,
     )
     tasks: dict[int, Any] = {}

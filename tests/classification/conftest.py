@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from iohub.ngff import open_ome_zarr
 
 from napari_dynaclr import open_dataset
 from napari_dynaclr.annotation.journal import Journal, Mark
@@ -15,6 +17,8 @@ from napari_dynaclr.core.shards import write_shard
 from napari_dynaclr.core.tables import node_id
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_dynaclr import Dataset
 
 FOVS = ("A/1/0", "A/1/1", "B/1/0", "B/1/1")
@@ -42,11 +46,16 @@ class Embedded:
         return self.truth.groupby("state").sample(count // 2, random_state=seed)
 
 
-@pytest.fixture
-def embedded(make_plate) -> Embedded:
-    """4 FOVs x 8 tracks x 5 frames; the last 2 tracks of each FOV are daughters of the first."""
-    image = np.ones((TIMES, 1, 1, 8, 8), np.uint16)
-    dataset = open_dataset(make_plate("movie.zarr", dict.fromkeys(FOVS, image)))
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory) -> Embedded:
+    home = tmp_path_factory.mktemp("embedded")
+    with open_ome_zarr(
+        home / "movie.zarr", layout="hcs", mode="w-", channel_names=["Nuclei"], version="0.4"
+    ) as plate:
+        for name in FOVS:
+            position = plate.create_position(*name.split("/"))
+            position.create_image("0", np.ones((TIMES, 1, 1, 8, 8), np.uint16))
+    dataset = open_dataset(home / "movie.zarr")
     dataset.workspace.prepare(dataset.channels)
     generator = np.random.default_rng(0)
     tables = []
@@ -70,3 +79,11 @@ def embedded(make_plate) -> Embedded:
         dataset.workspace.mark_complete("embeddings.features", fov, f"key of {fov.name}")
         tables.append(obs.assign(state=state))
     return Embedded(dataset, pd.concat(tables, ignore_index=True))
+
+
+@pytest.fixture
+def embedded(_template: Embedded, tmp_path: Path) -> Embedded:
+    """4 FOVs x 8 tracks x 5 frames; the last 2 tracks of each FOV are daughters of the first."""
+    shutil.copytree(_template.dataset.workspace.path, tmp_path / "movie.dynaclr")
+    dataset = open_dataset(_template.dataset.root, tmp_path / "movie.dynaclr")
+    return Embedded(dataset, _template.truth.copy())

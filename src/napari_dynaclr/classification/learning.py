@@ -191,6 +191,7 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
         shard.obs[f"predicted_{task}"] = np.array(states)[probability.argmax(axis=1)]
         shard.obsm[f"predicted_{task}_proba"] = probability
         shard.uns[f"predicted_{task}_classes"] = np.array(states)
+        workspace.forget(result, fov)
         write_shard(workspace.shard(classifier.embedding, fov), shard)
         workspace.mark_complete(result, fov, classifier.key)
     tables = [

@@ -92,12 +92,18 @@ def write(source: Path, target: Path, params: TiffParams, job: Job) -> None:
     files = _files(source)
     groups, channels = _groups(files, params)
     from iohub.ngff import TransformationMeta, open_ome_zarr
+    from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
 
     with open_ome_zarr(
         target,
         layout="hcs",
         mode="w-",
         channel_names=channels,
+        axes=[
+            TimeAxisMeta(name="T", unit="second"),
+            ChannelAxisMeta(name="C"),
+            *(SpaceAxisMeta(name=name, unit="micrometer") for name in "ZYX"),
+        ],
         version=params.version,
         disable_path_checking=True,
     ) as plate:

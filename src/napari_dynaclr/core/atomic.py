@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
+import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+
+STALE_SECONDS = 10.0
+"""An unfinished file that has not grown for this long belongs to a run that was killed."""
+
+TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{8}(\.\w+)?$")
+"""Names that :func:`atomic_file` writes under."""
 
 
 @contextmanager
@@ -30,6 +40,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         A hidden name beside ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     # The suffix stays: savers such as skops and matplotlib choose the format by it.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
@@ -39,6 +50,17 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Delete what killed runs left of earlier writes of a file; a fresh one may be in use."""
+    name = f".{glob.escape(path.stem)}.{'[0-9a-f]' * 8}{glob.escape(path.suffix)}"
+    for left in path.parent.glob(name):
+        try:
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                left.unlink()
+        except FileNotFoundError:  # another process was faster
+            continue
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,12 +83,22 @@ def replace_folder(source: Path, target: Path) -> None:
     where the next run publishes it again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.old")
-    remove(old)
+    old = _old(target)
     if target.exists():
+        remove(old)
         target.rename(old)
     source.rename(target)
     remove(old)
+
+
+def recover_folder(source: Path, target: Path) -> None:
+    """Finish :func:`replace_folder` where a crash left neither the old nor the new in place."""
+    if not target.exists() and source.exists() and _old(target).exists():
+        replace_folder(source, target)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
 
 
 def remove(path: Path) -> None:

@@ -8,6 +8,7 @@ notification. Programming errors are not caught: they keep their traceback.
 from __future__ import annotations
 
 import errno
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,15 @@ _STORAGE_REASONS = {
 }
 
 
+def _errno(error: OSError | RuntimeError) -> int:
+    """Return the operating system's number of an error, 0 if there is none."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    # The Rust library that iohub writes with wraps it: "No space left (os error 28)".
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found.group(1)) if found else 0
+
+
 @contextmanager
 def storage_errors(doing: str, elsewhere: str = "choose another folder") -> Iterator[None]:
     """Turn operating-system errors into a :class:`StorageError`.
@@ -88,8 +98,8 @@ def storage_errors(doing: str, elsewhere: str = "choose another folder") -> Iter
     """
     try:
         yield
-    except OSError as error:
-        reason = _STORAGE_REASONS.get(error.errno or 0)
+    except (OSError, RuntimeError) as error:
+        reason = _STORAGE_REASONS.get(_errno(error))
         if reason is None:
             raise
         raise StorageError(f"Cannot {doing}: {reason.format(elsewhere=elsewhere)}.") from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.core.atomic import remove, replace_folder, write_csv, write_text
+from napari_dynaclr.core.atomic import TEMPORARY, remove, replace_folder, write_csv, write_text
 from napari_dynaclr.core.multiscale import ome_attributes
 
 if TYPE_CHECKING:
@@ -127,11 +127,13 @@ class FovWriter:
         """
         for name, table in (tables or {}).items():
             write_csv(self._image / name, table)
-        for stray in self._image.rglob("*"):
-            if _STRAY.search(stray.name):
+        for stray in list(self._image.rglob("*")):
+            if _STRAY.search(stray.name) or TEMPORARY.search(stray.name):
                 stray.unlink()
         plate = self._workspace.plate(self._result)
         with self._workspace.lock():
+            # What was there is void from here on, also if this run is killed.
+            self._workspace.forget(self._result, self._fov)
             # Metadata last: a plate never lists a FOV that is not there.
             replace_folder(self._image, plate / self._fov.name)
             _list_position(plate, self._fov)

@@ -45,6 +45,8 @@ def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[F
     todo: list[Fov] = []
     for fov in dataset.fovs:
         same = dataset.workspace.key(result, fov) == keys[fov.name]
+        if same:
+            dataset.workspace.tidy(result, fov)
         (done if same else todo).append(fov)
     return done, todo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from napari_dynaclr.core.atomic import remove, replace_folder
+from napari_dynaclr.core.atomic import recover_folder, remove, replace_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,12 @@ def read_shard(path: Path) -> ad.AnnData:
     """Read a shard into memory."""
     import anndata as ad
 
+    recover_folder(_unfinished(path), path)
     return ad.read_zarr(path)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def vectors(shard: ad.AnnData) -> NDArray[np.float32]:
@@ -40,7 +45,8 @@ def write_shard(path: Path, data: ad.AnnData) -> None:
     import zarr
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _unfinished(path)
+    recover_folder(temporary, path)
     remove(temporary)
     # Not AnnData.write_zarr: which format that writes is a setting on its way out.
     ad.io.write_elem(zarr.open_group(temporary, mode="w", zarr_format=2), "/", data)

@@ -158,12 +158,21 @@ class Workspace:
         What an earlier, interrupted run left there under the same key is kept;
         anything else is cleared away.
         """
-        folder = self.path / ".partial" / result / fov.file_name
+        folder = self._partial(result, fov)
         stamp = folder / "key"
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
             remove(folder)
             write_text(stamp, key)
         return folder
+
+    def tidy(self, result: str, fov: Fov) -> None:
+        """Remove what a run that was killed after its last step left of a complete result."""
+        left = self._partial(result, fov)
+        if left.exists():
+            remove(left)
+
+    def _partial(self, result: str, fov: Fov) -> Path:
+        return self.path / ".partial" / result / fov.file_name
 
     # -- where things are -------------------------------------------------
 

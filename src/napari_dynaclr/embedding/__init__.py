@@ -103,6 +103,8 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
             shard = _assemble(folder, tracks, fov, dataset, module.columns(fov, params))
             shard.uns["method"] = method.name
             shard.uns["params"] = params.model_dump_json()
+            # What was there is void from here on, also if this run is killed.
+            workspace.forget(result, fov)
             # Maps and predictions live in the shard and go with the old one.
             workspace.forget(f"projection.{name}.*", fov)
             workspace.forget("predictions.*", fov)

@@ -75,6 +75,7 @@ def project(dataset: Dataset, params: Params | None = None, job: Job | None = No
                 shard = workspace.embedding(embedding, fov)
                 shard.obsm[where] = coordinates[start : start + shard.n_obs]
                 start += shard.n_obs
+                workspace.forget(result, fov)
                 write_shard(workspace.shard(embedding, fov), shard)
                 workspace.mark_complete(result, fov, key)
     shards = (workspace.embedding(embedding, fov) for fov in dataset.fovs)
