@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+
+_REACH = 5.0
+"""How far in um a node may be from where the table says."""
 
 
 class IohubParams(Params):
@@ -57,7 +61,7 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
         task = task_of_column(column)
         refuse_typos(whole[column].dropna().astype(str), task.name if task else column, path)
     for fov, table in job.track(_by_fov(dataset, whole, path), "match annotations"):
-        matched = _match(table, dataset.workspace.tracks(fov))
+        matched = _match(table, dataset.workspace.tracks(fov), fov.scale)
         for column in columns:
             task = task_of_column(column)
             given = matched[matched[column].notna() & (matched[column] != UNKNOWN)]
@@ -110,15 +114,23 @@ def _validated(part: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table
 
 
-def _match(table: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows that have a node today, its id in the column ``node``."""
-    same_id = table["id"].isin(tracks["id"])
-    if same_id.all():
-        return table.assign(node=table["id"])
-    nodes = tracks.set_index(["t", "track_id"])["id"]
-    found = nodes.reindex(pd.MultiIndex.from_frame(table[["t", "track_id"]])).to_numpy()
-    table = table.assign(node=found)
-    return table[table["node"].notna()]
+def _match(
+    table: pd.DataFrame, tracks: pd.DataFrame, scale: tuple[float, float, float]
+) -> pd.DataFrame:
+    """Keep the rows that have a node today, its id in the column ``node``.
+
+    Other tools number nodes and tracks as we do, so equal numbers alone prove
+    nothing: the node must be where the row says.
+    """
+    rows = table.reset_index(drop=True).reset_index(names="row")
+    nodes = tracks[["id", "t", "track_id", "y", "x"]].rename(columns={"id": "node"})
+    by_id = rows.merge(nodes.assign(id=nodes["node"]), on=["id", "t"], suffixes=("", "_node"))
+    by_track = rows.merge(nodes, on=["t", "track_id"], suffixes=("", "_node"))
+    found = pd.concat([by_id, by_track])
+    distance = np.hypot(
+        (found["y"] - found["y_node"]) * scale[1], (found["x"] - found["x_node"]) * scale[2]
+    )
+    return found[distance <= _REACH].drop_duplicates("row").sort_values("row")
 
 
 def _annotator(table: pd.DataFrame) -> str:

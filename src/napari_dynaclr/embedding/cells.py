@@ -23,6 +23,8 @@ class Cells:
         Label image (Y, X).
     found
         The labels in it, ascending, without 0.
+    occupied
+        Where any cell is, (Y, X): rings leave it out.
     ring
         Width of the ring around each mask, in pixels.
     radius
@@ -35,6 +37,7 @@ class Cells:
         self,
         labels: NDArray[np.int64],
         found: NDArray[np.int64],
+        occupied: NDArray[np.bool_],
         ring: float,
         radius: float,
         bins: int,
@@ -46,7 +49,7 @@ class Cells:
         self._sorted = self._mask[0][order]
         self._bounds = np.cumsum(np.bincount(self._mask[1], minlength=self._count))[:-1]
         around = expand_labels(labels, ring)
-        around[labels > 0] = 0
+        around[occupied] = 0
         self._ring = self._members(around)
         self._pairs = [self._neighbours(labels, axis) for axis in (0, 1)]
         self._bins = bins

@@ -162,7 +162,7 @@ def frame_features(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Measure all cells of one time point.
 
-    Stacks are projected along z: labels by their maximum, intensities by the mean.
+    Stacks are projected along z: masks by their maximum, intensities by the mean.
 
     Parameters
     ----------
@@ -184,16 +184,44 @@ def frame_features(
         image, both indexed by label.
     """
     pixel = scale[2]
-    flat = labels.max(axis=0).astype(np.int64)
-    found = np.unique(flat)
-    found = found[found > 0]
-    cells = Cells(flat, found, params.ring / pixel, params.radius / pixel, params.radial_bins)
-    parts = [_shape(flat, pixel)]
-    for channel, image in zip(channels, images.mean(axis=1), strict=True):
-        parts.append(cells.intensities(image, channel))
-    table = pd.concat(parts, axis=1).fillna(0.0)
-    edge = np.concatenate([flat[0], flat[-1], flat[:, 0], flat[:, -1]])
-    return table, pd.Series(np.isin(found, edge), index=found)
+    occupied = labels.any(axis=0)
+    edge = np.zeros(occupied.shape, bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    tables: list[pd.DataFrame] = []
+    at_border: list[pd.Series] = []
+    for flat in _projections(labels):
+        found = np.unique(flat[flat > 0])
+        cells = Cells(
+            flat, found, occupied, params.ring / pixel, params.radius / pixel, params.radial_bins
+        )
+        parts = [_shape(flat, pixel)]
+        for channel, image in zip(channels, images.mean(axis=1), strict=True):
+            parts.append(cells.intensities(image, channel))
+        tables.append(pd.concat(parts, axis=1).fillna(0.0))
+        at_border.append(pd.Series(np.isin(found, flat[edge]), index=found))
+    return pd.concat(tables), pd.concat(at_border)
+
+
+def _projections(labels: NDArray[Any]) -> Iterator[NDArray[np.int64]]:
+    """Project a stack along z, in as many images as no cell hides another in.
+
+    Cells that others cover wait for the next image, so that every mask is whole.
+    """
+    rest = labels.astype(np.int64)
+    if len(rest) == 1:
+        yield rest[0]
+        return
+    plane = np.arange(rest[0].size)
+    while rest.any():
+        flat = rest.max(axis=0)
+        z, y, x = np.nonzero(rest)
+        label = rest[z, y, x]
+        footprint = np.unique(np.stack([label, plane.reshape(flat.shape)[y, x]]), axis=1)[0]
+        found, size = np.unique(footprint, return_counts=True)
+        seen = np.bincount(flat.ravel(), minlength=int(found[-1]) + 1)[found]
+        whole = found[seen == size]
+        yield np.where(np.isin(flat, whole), flat, 0)
+        rest[np.isin(rest, whole)] = 0
 
 
 def _shape(labels: NDArray[np.int64], pixel: float) -> pd.DataFrame:

@@ -61,8 +61,8 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
     truth = read_csv(Path(params.truth).expanduser(), "true states")
     require_columns(truth, ["fov_name", "t", "y", "x", column], params.truth)
     truth = truth[truth[column].notna()]
-    if "z" not in truth:
-        truth["z"] = 0.0
+    if "z" not in truth:  # then only the place in the plane counts
+        truth, ours = truth.assign(z=0.0), ours.assign(z=0.0)
     expected: list[str] = []
     predicted: list[str] = []
     for fov in job.track(dataset.fovs, "match"):

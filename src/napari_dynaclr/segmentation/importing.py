@@ -46,9 +46,10 @@ class ImportParams(Params):
 def input_key(dataset: Dataset, fov: Fov, params: ImportParams) -> str:
     """Identify the labels by place and date, so that edited labels are taken anew."""
     place = Path(params.path).expanduser().resolve() if params.path else fov.path
-    files = [place, *_tiffs(place)] if place.is_dir() else [place]
-    stamps = [f"{file.name}:{file.stat().st_mtime_ns}" for file in files if file.exists()]
-    return "|".join([source_key(fov), str(place), *stamps])
+    inside = place / fov.name if (place / fov.name).is_dir() else place
+    files = [place, *inside.rglob("*")] if place.is_dir() else [place]
+    newest = max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+    return "|".join([source_key(fov), str(place), str(len(files)), str(newest)])
 
 
 def segment_fov(fov: Fov, start: int, params: ImportParams) -> Iterator[NDArray[np.uint32]]:
