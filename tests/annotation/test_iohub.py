@@ -154,3 +154,10 @@ def test_each_fault_of_a_table_is_one_line_and_nothing_is_recorded(
 def test_nothing_annotated_is_nothing_to_export(fresh, tmp_path):
     with pytest.raises(InvalidInput, match="nothing to export"):
         export_annotations(fresh, tmp_path / "a.csv")
+
+
+def test_a_row_that_names_a_cell_of_ours_by_accident_is_not_taken(fresh, tmp_path):
+    table = iohub_table(fresh)
+    table[["y", "x"]] += 40  # another tool's tracks: the same numbers, other cells
+    with pytest.raises(InvalidInput, match="fits a tracked cell"):
+        run(fresh, table, tmp_path)

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 DEFAULT_UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
 
 
+@pytest.fixture(autouse=True)
+def _plain_zarr():
+    """Write with Zarr's own codecs: iohub, once imported, switches the whole process."""
+    plain = "zarr.core.codec_pipeline.BatchedCodecPipeline"
+    with zarr.config.set({"codec_pipeline.path": plain}):
+        yield
+
+
 def make_pixels(shape: tuple[int, ...], seed: int = 0, dtype: str = "u2") -> np.ndarray:
     return np.random.default_rng(seed).integers(1, 60_000, shape).astype(dtype)
 

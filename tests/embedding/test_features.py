@@ -204,3 +204,20 @@ def test_an_unknown_channel_is_one_line(processed):
 
     with pytest.raises(InvalidInput, match="no channel 'Phse'"):
         embed(processed, FeaturesParams(channels=("Phse",)))
+
+
+def test_a_cell_hidden_below_another_is_measured_as_if_alone():
+    yy, xx = np.mgrid[:60, :60]
+    below = (yy - 30) ** 2 + (xx - 28) ** 2 < 8**2
+    above = (yy - 30) ** 2 + (xx - 32) ** 2 < 12**2
+    labels = np.zeros((4, 60, 60), np.uint32)
+    labels[0][below] = 1
+    labels[3][above] = 2
+    alone = np.where(labels == 1, 1, 0)
+    images = np.random.default_rng(0).normal(size=(1, 4, 60, 60)).astype(np.float32)
+    params = FeaturesParams()
+    both, _ = frame_features(labels, images, (2.0, 0.5, 0.5), ["A"], params)
+    single, _ = frame_features(alone, images, (2.0, 0.5, 0.5), ["A"], params)
+    assert sorted(both.index) == [1, 2]
+    same = [name for name in both if "ring" not in name]
+    np.testing.assert_allclose(both.loc[1, same], single.loc[1, same])

@@ -76,4 +76,4 @@ def test_a_fov_opens_in_a_real_viewer(processed, make_napari_viewer):
 def test_dropping_a_plate_on_napari_opens_it(plate, make_napari_viewer):
     viewer = make_napari_viewer()
     viewer.open(str(plate), plugin="napari-dynaclr")
-    assert [layer.name for layer in viewer.layers][0] == "A/1/0 Phase"
+    assert viewer.layers[0].name == "A/1/0 Phase"

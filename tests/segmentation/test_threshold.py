@@ -48,25 +48,22 @@ def test_simulated_nuclei_are_found_with_an_f1_above_095(processed, truth):
     assert np.mean(list(scores(processed, truth))) >= 0.95
 
 
-def test_nuclei_in_a_stack_are_found(tmp_path):
+def test_nuclei_in_a_stack_are_found_with_an_f1_of_09(tmp_path):
     params = SimulateParams(
-        wells_per_condition=1, fovs_per_well=1, time_points=1, z_slices=5, size=192
+        wells_per_condition=1, fovs_per_well=1, time_points=2, z_slices=9, size=256
     )
     dataset = open_dataset(simulate(tmp_path / "stack.zarr", params))
-    assert list(segment(dataset)) == ["fov_name", "t", "cells"]
+    segment(dataset)
     truth = open_dataset(tmp_path / "stack_truth.zarr")
-    flat = []
+    found = []
     for fov in dataset.fovs:
-        (_, ours), *_ = dataset.workspace.labels("segmentation", fov).frames(["labels"])
-        (_, true), *_ = truth[fov.name].frames(["nucleus_labels"])
-        assert ours[0].shape == true[0].shape == (5, 192, 192)
-        flat.append(f1_at_half(true[0].max(axis=0), ours[0].max(axis=0)))
-        cells, sizes = np.unique(true[0][true[0] > 0], return_counts=True)
-        best = [np.bincount(ours[0][true[0] == cell]).argmax() for cell in cells[sizes > 500]]
-        assert 0 not in best, "most of every larger nucleus is found"
-        assert len(set(best)) == len(best), "and none is merged with another"
-    # Out-of-focus light lengthens nuclei along z, so overlap is asked of the projection.
-    assert np.mean(flat) >= 0.9
+        pairs = zip(
+            truth[fov.name].frames(["nucleus_labels"]),
+            dataset.workspace.labels("segmentation", fov).frames(["labels"]),
+            strict=True,
+        )
+        found += [f1_at_half(true[0], ours[0]) for (_, true), (_, ours) in pairs]
+    assert np.mean(found) >= 0.9  # overlap of volumes, not of their projections
 
 
 def test_table_counts_the_labels_that_were_written(processed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -191,8 +192,12 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
         shard.obs[f"predicted_{task}"] = np.array(states)[probability.argmax(axis=1)]
         shard.obsm[f"predicted_{task}_proba"] = probability
         shard.uns[f"predicted_{task}_classes"] = np.array(states)
-        workspace.forget(result, fov)
-        write_shard(workspace.shard(classifier.embedding, fov), shard)
+        # What was there is void once it is replaced, also if this run is killed then.
+        write_shard(
+            workspace.shard(classifier.embedding, fov),
+            shard,
+            partial(workspace.forget, result, fov),
+        )
         workspace.mark_complete(result, fov, classifier.key)
     tables = [
         _table(workspace.embedding(classifier.embedding, fov), task, states) for fov in dataset.fovs

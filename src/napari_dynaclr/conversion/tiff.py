@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import tifffile
 from pydantic import Field
 
+from napari_dynaclr.conversion.micromanager import convert_acquisition, is_acquisition
+from napari_dynaclr.conversion.stacks import StackInfo, read_frames, read_info
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Job
 
 _SUFFIXES = (".tif", ".tiff")
-_AXES = "TCZYX"
 
 
 class TiffParams(Params):
@@ -61,7 +59,10 @@ class TiffParams(Params):
         "single images is one movie in the order of the names, and every stack is a FOV.",
     )
     channels: tuple[str, ...] = Field(
-        (), title="Channels", description="Channel names, in the order of the files."
+        (),
+        title="Channels",
+        description="Channel names, in the order of the files; those that the files give if none "
+        "is named.",
     )
     version: Literal["0.4", "0.5"] = Field(
         "0.5", title="OME-Zarr version", description="0.4 is read by older tools too."
@@ -69,10 +70,10 @@ class TiffParams(Params):
 
 
 @dataclass(frozen=True)
-class _Plane:
-    """One file and where it belongs: indices into T, C and Z at which it starts."""
+class _File:
+    """A file, and the indices into T, C and Z at which its pixels start."""
 
-    file: Path
+    path: Path
     t: int = 0
     c: int = 0
     z: int = 0
@@ -86,11 +87,13 @@ def write(source: Path, target: Path, params: TiffParams, job: Job) -> None:
     InvalidInput
         If the files cannot be read, or do not fit together.
     """
-    if _by_iohub(source):
-        _convert_by_iohub(source, target, params, job)
+    here = [p for p in source.iterdir() if _is_tiff(p)] if source.is_dir() else []
+    if is_acquisition(source, here):
+        convert_acquisition(source, target, params.version, job)
         return
     files = _files(source)
-    groups, channels = _groups(files, params)
+    info = read_info(files[0], params.axes)
+    groups, channels = _groups(files, info, params)
     from iohub.ngff import TransformationMeta, open_ome_zarr
     from iohub.ngff.models import ChannelAxisMeta, SpaceAxisMeta, TimeAxisMeta
 
@@ -107,57 +110,39 @@ def write(source: Path, target: Path, params: TiffParams, job: Job) -> None:
         version=params.version,
         disable_path_checking=True,
     ) as plate:
-        for number, (name, planes) in enumerate(job.track(groups.items(), "convert")):
-            first = _info(planes[0].file, params)
-            shape, count = _fov_shape(planes, first)
+        positions = _positions(list(groups))
+        for (name, group), position in zip(
+            job.track(groups.items(), "convert"), positions, strict=True
+        ):
+            first = read_info(group[0].path, params.axes)
+            shape = _fov_shape(group, first)
             if len(channels) != shape[1]:
                 raise InvalidInput(
                     f"{name} has {shape[1]} channels, but {len(channels)} are named: "
                     f"{', '.join(channels)}."
                 )
-            position = plate.create_position(*_position(name, number))
-            array = position.create_zeros(
+            array = plate.create_position(*position).create_zeros(
                 "0",
                 shape=shape,
                 dtype=first.dtype,
                 chunks=(1, 1, shape[2], min(shape[3], 1024), min(shape[4], 1024)),
-                transform=[TransformationMeta(type="scale", scale=first.scale(params))],
+                transform=[TransformationMeta(type="scale", scale=_scale(first, params))],
             )
-            for plane in job.track(planes, f"convert {name}"):
-                for t, block in _blocks(plane.file, params, first.shape):
-                    c, z = plane.c, plane.z
-                    array[plane.t + t, c : c + count[1], z : z + count[2]] = block
+            _, c, z = first.shape[:3]
+            frames = (
+                (file, t, frame)
+                for file in group
+                for t, frame in read_frames(file.path, params.axes, first.shape)
+            )
+            total = len(group) * first.shape[0]
+            for file, t, frame in job.track(frames, f"convert {name}", total=total):
+                array[file.t + t, file.c : file.c + c, file.z : file.z + z] = frame
 
 
-# -- Micro-Manager, through iohub ------------------------------------------
-
-
-def _by_iohub(source: Path) -> bool:
-    if source.suffix.lower() == ".nd2" or (source.is_dir() and (source / "NDTiff.index").exists()):
-        return True
-    files = [p for p in source.iterdir() if _is_tiff(p)] if source.is_dir() else []
-    if not files:
-        return False
-    try:
-        with tifffile.TiffFile(min(files)) as tiff:
-            return bool(tiff.is_micromanager and tiff.is_ome)
-    except tifffile.TiffFileError:
-        return False
-
-
-def _convert_by_iohub(source: Path, target: Path, params: TiffParams, job: Job) -> None:
-    from iohub.convert import TIFFConverter
-
-    job.report("convert with iohub")
-    try:
-        converter = TIFFConverter(source, target, version=params.version)
-        converter()
-    except (ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InvalidInput(f"{source} cannot be converted by iohub: {error}.") from error
-    job.check()
-
-
-# -- what belongs where ------------------------------------------------------
+def _scale(info: StackInfo, params: TiffParams) -> list[float]:
+    pixel = params.pixel_size or info.pixel or 1.0
+    interval = params.frame_interval * 60 or info.interval or 1.0
+    return [interval, 1.0, params.z_step or info.step or 1.0, pixel, pixel]
 
 
 def _is_tiff(path: Path) -> bool:
@@ -165,9 +150,11 @@ def _is_tiff(path: Path) -> bool:
 
 
 def _files(source: Path) -> list[Path]:
-    if _is_tiff(source):
+    if source.is_file():
+        if not _is_tiff(source):
+            raise InvalidInput(f"{source} is no TIFF file (.tif, .tiff): check the path.")
         return [source]
-    files = [p for p in source.rglob("*") if _is_tiff(p)] if source.is_dir() else []
+    files = [p for p in source.rglob("*") if _is_tiff(p)]
     if not files:
         raise InvalidInput(f"{source} holds no TIFF files (.tif, .tiff): check the path.")
     return sorted(files, key=_natural)
@@ -179,24 +166,27 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
-def _groups(files: list[Path], params: TiffParams) -> tuple[dict[str, list[_Plane]], list[str]]:
+def _groups(
+    files: list[Path], info: StackInfo, params: TiffParams
+) -> tuple[dict[str, list[_File]], list[str]]:
     """Files of each FOV, and the channel names."""
-    first = _info(files[0], params)
-    groups: dict[str, list[_Plane]] = {}
+    groups: dict[str, list[_File]] = {}
+    names = list(params.channels) or list(info.channels)
     if params.pattern:
         found = _parse_names(files, params.pattern)
         axes = {axis: sorted({row[axis] for row in found}, key=_order) for axis in "tcz"}
+        steps = dict(zip("tcz", info.shape, strict=False))
         for file, row in zip(files, found, strict=True):
-            t, c, z = (axes[axis].index(row[axis]) for axis in "tcz")
-            groups.setdefault(row["fov"], []).append(_Plane(file, t, c, z))
-        if axes["c"] != [""]:
-            return groups, list(params.channels) or axes["c"]
-    elif len(files) > 1 and first.shape[0] == 1:
-        groups["0"] = [_Plane(file, t) for t, file in enumerate(files)]
+            starts = {axis: axes[axis].index(row[axis]) * steps[axis] for axis in "tcz"}
+            groups.setdefault(row["fov"], []).append(_File(file, **starts))
+        _refuse_holes(groups, axes, steps)
+        if axes["c"] != [""] and not params.channels:
+            names = axes["c"]
+    elif len(files) > 1 and info.shape[0] == 1:
+        groups["0"] = [_File(file, t) for t, file in enumerate(files)]
     else:
-        groups = {file.stem: [_Plane(file)] for file in files}
-    names = list(params.channels) or [f"channel_{i}" for i in range(first.shape[1])]
-    return groups, names
+        groups = {file.stem: [_File(file)] for file in files}
+    return groups, names or [f"channel_{i}" for i in range(info.shape[1])]
 
 
 def _parse_names(files: list[Path], pattern: str) -> list[dict[str, str]]:
@@ -220,121 +210,44 @@ def _order(text: str) -> tuple[int, str]:
     return (int(text), "") if text.isdigit() else (-1, text)
 
 
-def _position(name: str, number: int) -> tuple[str, str, str]:
-    """Name a FOV in the plate: as it is called where that says row, column and FOV."""
-    parts = re.split(r"[_\-/]", name)
-    if len(parts) == 3 and all(part.isalnum() for part in parts):
-        return parts[0], parts[1], parts[2]
-    return "A", "1", str(number)
+def _refuse_holes(
+    groups: dict[str, list[_File]], axes: dict[str, list[str]], steps: dict[str, int]
+) -> None:
+    """Check that each FOV has one file for each place; zeros would look like an image."""
+    for name, group in groups.items():
+        known: dict[tuple[int, ...], _File] = {}
+        for file in group:
+            place = tuple(getattr(file, axis) // steps[axis] for axis in "tcz")
+            if place in known:
+                raise InvalidInput(
+                    f"The pattern gives {known[place].path.name} and {file.path.name} the same "
+                    "place: tell them apart with the groups fov, t, c and z."
+                )
+            known[place] = file
+        for place in itertools.product(*(range(len(axes[axis])) for axis in "tcz")):
+            if place not in known:
+                values = zip("tcz", place, strict=True)
+                where = ", ".join(f"{a}={axes[a][i]}" for a, i in values if axes[a] != [""])
+                raise InvalidInput(
+                    f"FOV {name} has no file for {where}: add it, or convert this FOV by itself."
+                )
 
 
-def _fov_shape(
-    planes: list[_Plane], info: _Info
-) -> tuple[tuple[int, int, int, int, int], tuple[int, ...]]:
-    """Shape (T, C, Z, Y, X) of the FOV, and (T, C, Z) of one file of it."""
+def _positions(names: list[str]) -> list[tuple[str, str, str]]:
+    """Name the FOVs in the plate: as they are called where that says row, column and FOV."""
+    parts = [tuple(re.split(r"[_\-/]", name)) for name in names]
+    if len(set(parts)) == len(parts) and all(_is_position(part) for part in parts):
+        return [(row, column, fov) for row, column, fov in parts]
+    return [("A", "1", str(number)) for number in range(len(names))]
+
+
+def _is_position(parts: tuple[str, ...]) -> bool:
+    return len(parts) == 3 and all(part.isalnum() for part in parts)
+
+
+def _fov_shape(group: Iterable[_File], info: StackInfo) -> tuple[int, int, int, int, int]:
+    """Shape (T, C, Z, Y, X) of the FOV that some files make."""
     t, c, z, y, x = info.shape
-    whole = (
-        max(p.t for p in planes) + t,
-        max(p.c for p in planes) + c,
-        max(p.z for p in planes) + z,
-        y,
-        x,
-    )
-    return whole, (t, c, z)
-
-
-# -- reading -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Info:
-    """Shape (T, C, Z, Y, X), data type and metadata of a file."""
-
-    shape: tuple[int, int, int, int, int]
-    dtype: np.dtype[Any]
-    pixel: float
-    step: float
-    interval: float
-
-    def scale(self, params: TiffParams) -> list[float]:
-        pixel = params.pixel_size or self.pixel or 1.0
-        interval = params.frame_interval * 60 or self.interval or 1.0
-        return [interval, 1.0, params.z_step or self.step or 1.0, pixel, pixel]
-
-
-def _open(file: Path) -> tifffile.TiffFile:
-    try:
-        return tifffile.TiffFile(file)
-    except (tifffile.TiffFileError, OSError) as error:
-        raise InvalidInput(f"{file} is not a readable TIFF: {error}.") from None
-
-
-def _axes(series: tifffile.TiffPageSeries, file: Path, params: TiffParams) -> str:
-    axes = params.axes.upper() or series.axes
-    if len(axes) != series.ndim:
-        raise InvalidInput(
-            f"{file.name} has {series.ndim} axes of sizes {series.shape}: axes={axes} does not fit."
-        )
-    if "S" in axes and "C" not in axes:
-        axes = axes.replace("S", "C")
-    # tifffile calls what it does not know Q, I or R: in a time-lapse that is time.
-    for unknown in [axis for axis in axes if axis not in _AXES]:
-        free = [axis for axis in "TZC" if axis not in axes]
-        if not free:
-            raise InvalidInput(f"{file.name} has axes {axes}: say what they are with axes=.")
-        axes = axes.replace(unknown, free[0], 1)
-    if "Y" not in axes or "X" not in axes or len(set(axes)) != len(axes):
-        raise InvalidInput(f"{file.name} has axes {axes}: Y and X are needed, each axis once.")
-    return axes
-
-
-def _info(file: Path, params: TiffParams) -> _Info:
-    with _open(file) as tiff:
-        series = tiff.series[0]
-        sizes = dict(zip(_axes(series, file, params), series.shape, strict=True))
-        t, c, z, y, x = (int(sizes.get(axis, 1)) for axis in _AXES)
-        about = tiff.imagej_metadata or {}
-        pixel = _ome(tiff, "PhysicalSizeX") or _imagej_pixel(tiff, about)
-        step = _ome(tiff, "PhysicalSizeZ") or float(about.get("spacing") or 0)
-        interval = _ome(tiff, "TimeIncrement") or float(about.get("finterval") or 0)
-        return _Info((t, c, z, y, x), np.dtype(series.dtype), pixel, step, interval)
-
-
-def _ome(tiff: tifffile.TiffFile, name: str) -> float:
-    found = re.search(rf'{name}="([0-9.eE+-]+)"', tiff.ome_metadata or "")
-    return float(found.group(1)) if found else 0.0
-
-
-def _imagej_pixel(tiff: tifffile.TiffFile, about: dict[str, Any]) -> float:
-    tag = tiff.pages.first.tags.get("XResolution")
-    if tag is None or str(about.get("unit", "")) not in ("um", "micron", "\\u00B5m", "µm"):
-        return 0.0
-    count, length = tag.value
-    return length / count if count else 0.0
-
-
-def _blocks(
-    file: Path, params: TiffParams, expected: tuple[int, ...]
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield (t, array (C, Z, Y, X)) of a file, holding one time point in memory."""
-    import zarr
-
-    with _open(file) as tiff:
-        series = tiff.series[0]
-        axes = _axes(series, file, params)
-        sizes = dict(zip(axes, series.shape, strict=True))
-        shape = tuple(int(sizes.get(axis, 1)) for axis in _AXES)
-        if shape != expected:
-            raise InvalidInput(
-                f"{file.name} has shape {shape} (T, C, Z, Y, X), the first file has "
-                f"{tuple(expected)}: convert files of one shape at a time."
-            )
-        store = series.aszarr(level=0)
-        array = zarr.open_array(store, mode="r")
-        for t in range(shape[0]):
-            index = tuple(t if axis == "T" else slice(None) for axis in axes)
-            block = np.asarray(array[index])
-            rest = axes.replace("T", "")
-            order = [rest.index(axis) for axis in "CZYX" if axis in rest]
-            yield t, block.transpose(order).reshape(shape[1:])
-        store.close()
+    starts = [(file.t, file.c, file.z) for file in group]
+    ends = [max(start) for start in zip(*starts, strict=True)]
+    return ends[0] + t, ends[1] + c, ends[2] + z, y, x

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from napari_dynaclr.core.atomic import recover_folder, remove, replace_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import anndata as ad
@@ -39,8 +40,18 @@ def nodes(shard: ad.AnnData) -> pd.DataFrame:
     return cast("pd.DataFrame", shard.obs).reset_index(drop=True)
 
 
-def write_shard(path: Path, data: ad.AnnData) -> None:
-    """Write a shard atomically, replacing the one before."""
+def write_shard(path: Path, data: ad.AnnData, replacing: Callable[[], None] | None = None) -> None:
+    """Write a shard atomically, replacing the one before.
+
+    Parameters
+    ----------
+    path
+        Where to.
+    data
+        The shard.
+    replacing
+        Called when the new shard is on disk, just before it takes the old one's place.
+    """
     import anndata as ad
     import zarr
 
@@ -50,6 +61,8 @@ def write_shard(path: Path, data: ad.AnnData) -> None:
     remove(temporary)
     # Not AnnData.write_zarr: which format that writes is a setting on its way out.
     ad.io.write_elem(zarr.open_group(temporary, mode="w", zarr_format=2), "/", data)
+    if replacing is not None:
+        replacing()
     replace_folder(temporary, path)
 
 

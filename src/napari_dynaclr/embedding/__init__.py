@@ -103,12 +103,14 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
             shard = _assemble(folder, tracks, fov, dataset, module.columns(fov, params))
             shard.uns["method"] = method.name
             shard.uns["params"] = params.model_dump_json()
-            # What was there is void from here on, also if this run is killed.
-            workspace.forget(result, fov)
-            # Maps and predictions live in the shard and go with the old one.
-            workspace.forget(f"projection.{name}.*", fov)
-            workspace.forget("predictions.*", fov)
-            write_shard(workspace.shard(name, fov), shard)
+
+            def replacing(fov: Fov = fov) -> None:
+                # Void from here on, also if this run is killed; maps and predictions live in
+                # the shard and go with the old one.
+                for pattern in (result, f"projection.{name}.*", f"predictions.{name}.*"):
+                    workspace.forget(pattern, fov)
+
+            write_shard(workspace.shard(name, fov), shard, replacing)
             workspace.mark_complete(result, fov, keys[fov.name])
             remove(folder)
     sizes = [workspace.embedding(name, fov).shape for fov in dataset.fovs]

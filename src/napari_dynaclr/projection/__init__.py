@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.job import Job
@@ -75,8 +76,10 @@ def project(dataset: Dataset, params: Params | None = None, job: Job | None = No
                 shard = workspace.embedding(embedding, fov)
                 shard.obsm[where] = coordinates[start : start + shard.n_obs]
                 start += shard.n_obs
-                workspace.forget(result, fov)
-                write_shard(workspace.shard(embedding, fov), shard)
+                # What was there is void once it is replaced, also if this run is killed then.
+                write_shard(
+                    workspace.shard(embedding, fov), shard, partial(workspace.forget, result, fov)
+                )
                 workspace.mark_complete(result, fov, key)
     shards = (workspace.embedding(embedding, fov) for fov in dataset.fovs)
     return pd.concat([_table(shard, where, method.name) for shard in shards], ignore_index=True)
