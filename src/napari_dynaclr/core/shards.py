@@ -24,6 +24,15 @@ def read_shard(path: Path) -> ad.AnnData:
     return ad.read_zarr(path)
 
 
+def shard_shape(path: Path) -> tuple[int, int]:
+    """Return (cells, dimensions) of a shard without reading its values."""
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    cells, dimensions = zarr.open_array(path / "X", mode="r").shape
+    return cells, dimensions
+
+
 def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 

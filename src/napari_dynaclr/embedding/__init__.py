@@ -71,7 +71,7 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
     """
     import pandas as pd
 
-    from napari_dynaclr.core.shards import write_shard
+    from napari_dynaclr.core.shards import shard_shape, write_shard
 
     job = job or Job()
     method, params = resolve("embed", params)
@@ -113,7 +113,7 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
             write_shard(workspace.shard(name, fov), shard, replacing)
             workspace.mark_complete(result, fov, keys[fov.name])
             remove(folder)
-    sizes = [workspace.embedding(name, fov).shape for fov in dataset.fovs]
+    sizes = [shard_shape(workspace.shard(name, fov)) for fov in dataset.fovs]
     return pd.DataFrame(
         {
             "fov_name": dataset.fov_names,
