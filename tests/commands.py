@@ -74,11 +74,11 @@ _ZARR = (".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 def strays(folder: Path) -> list[str]:
-    """Name the hidden leftovers of a folder, but for the lock."""
+    """Name the hidden leftovers of a folder, but for the locks."""
     return sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob(".*")
-        if path.name not in (*_ZARR, ".lock") and ".partial/" not in path.as_posix()
+        if path.name not in (*_ZARR, ".locks") and ".partial/" not in path.as_posix()
     )
 
 

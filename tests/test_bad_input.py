@@ -304,16 +304,15 @@ def test_no_annotations(plate, workspace):
 def test_no_annotations_of_the_task(plate, workspace, untouched):
     said = refused("classify", plate, "--workspace", workspace, "--task", "death")
     assert said.startswith("No cell has been annotated for 'death'")
-    said = refused(
-        "classify", plate, "--workspace", workspace, "--fov", "A/1/0", "--task", "infection"
-    )
+    said = refused("classify", plate, "--workspace", workspace, "--learn-from", "A/1/0")
     assert said.startswith("All ")
 
 
 def test_one_class_only(plate, workspace):
-    file = workspace / "annotations.csv"
-    table = pd.read_csv(file)
-    table[table["infection_state"] == "infected"].to_csv(file, index=False)
+    journal = workspace / "annotations.jsonl"
+    action = json.loads(journal.read_text())
+    action["marks"] = [mark for mark in action["marks"] if mark["state"] == "infected"]
+    journal.write_text(json.dumps(action) + "\n")
     before = digest(workspace)
     said = refused("classify", plate, "--workspace", workspace)
     assert said == (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and ptys are POSIX")
-
+from napari_dynaclr.core.annotations import current_annotations
 
 # -- help ------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ EXPECTED = re.compile(
 def test_a_whole_chain_prints_nothing_but_its_own_lines(plate, processed, truth, tmp_path):
     home = tmp_path / "chain.dynaclr"
     clicks = tmp_path / "clicks.csv"
-    table = processed.workspace.annotations().rename(columns={"infection_state": "state"})
+    table = current_annotations(processed).rename(columns={"infection_state": "state"})
     table[["fov_name", "t", "y", "x", "state"]].to_csv(clicks, index=False)
     (tmp_path / "all.yaml").write_text(
         "- segment\n- track\n- embed\n- project: {knn: 60}\n"

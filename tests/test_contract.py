@@ -152,7 +152,8 @@ def half_written(dataset):
         if n.parts[0] != ".partial"
         and n.name[0] == "."
         and n.name[1:2] != "z"
-        and n.name != ".lock"
+        and n.name != ".locks"
+        and ".locks" not in n.parts
     ]
 
 

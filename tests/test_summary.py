@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.fov import Fov
 from napari_dynaclr.summary import summarize
 
@@ -21,8 +22,8 @@ def test_what_has_been_done_is_counted_by_fov(processed):
     facts = summarize(processed)
     assert facts["segmentation"] == "4 of 4 FOVs"
     assert facts["tracks"] == "3 of 4 FOVs"
-    assert facts["embeddings.features"] == "4 of 4 FOVs"
-    assert facts["annotations"] == f"{len(processed.workspace.annotations())} cells"
+    assert facts["embeddings.features"] == "4 of 4 FOVs, 1 out of date"
+    assert facts["annotations"] == f"{len(current_annotations(processed))} cells"
     assert facts["last run"].startswith("classify finished at 20")
     assert facts["workspace"] == str(processed.workspace.path)
 

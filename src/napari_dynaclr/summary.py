@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_dynaclr.core.journal import Journal
+
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
 
@@ -32,10 +34,14 @@ def summarize(dataset: Dataset) -> dict[str, str]:
     facts["workspace"] = str(workspace.path) if workspace.path.exists() else "none yet"
     progress = workspace.path / "progress"
     for folder in sorted(progress.iterdir()) if progress.is_dir() else []:
-        done = sum(1 for fov in dataset.fovs if workspace.key(folder.name, fov) is not None)
-        facts[folder.name] = f"{done} of {len(dataset.fov_names)} FOVs"
-    if workspace.annotations_csv.exists():
-        facts["annotations"] = f"{len(workspace.annotations())} cells"
+        there = [fov for fov in dataset.fovs if workspace.key(folder.name, fov) is not None]
+        old = sum(workspace.outdated(folder.name, fov) for fov in there)
+        facts[folder.name] = f"{len(there)} of {len(dataset.fov_names)} FOVs" + (
+            f", {old} out of date" if old else ""
+        )
+    marks = Journal(workspace.journal).states()
+    if marks:
+        facts["annotations"] = f"{len({(name, node) for name, node, _ in marks})} cells"
     runs = workspace.runs()
     if runs:
         facts["last run"] = f"{runs[-1]['stage']} {runs[-1]['status']} at {runs[-1]['ended']}"

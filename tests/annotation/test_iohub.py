@@ -5,8 +5,8 @@ import pytest
 
 from napari_dynaclr import annotate
 from napari_dynaclr.annotation.export import export_annotations
-from napari_dynaclr.annotation.journal import Journal
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.core.registry import parse
 from napari_dynaclr.core.tables import TRACK_COLUMNS
 

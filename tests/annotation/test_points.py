@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from napari_dynaclr import annotate, open_dataset, segment, track
-from napari_dynaclr.annotation.journal import UNKNOWN, Journal, Mark
 from napari_dynaclr.annotation.points import read_points
-from napari_dynaclr.annotation.table import write_annotations
+from napari_dynaclr.core.annotations import current_annotations, write_annotations
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
+from napari_dynaclr.core.journal import UNKNOWN, Journal, Mark
 from napari_dynaclr.core.registry import parse
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS
 
@@ -59,7 +59,7 @@ def test_points_become_states_of_nodes(points, tracked):
         node = tracks.loc[row.id]
         assert (node["t"], node["track_id"]) == (row.t, row.track_id)
         assert (node["y"], node["x"]) == (row.y, row.x)
-    pd.testing.assert_frame_equal(tracked.workspace.annotations(), table)
+    pd.testing.assert_frame_equal(current_annotations(tracked), table)
 
 
 def test_naparis_own_export_is_read(points):
@@ -86,7 +86,7 @@ def test_a_task_of_ones_own_has_its_column(points):
 def test_numbers_are_states_too(points, tracked):
     points("t,y,x,state\n0,11,9,1\n1,30,44,2\n", task="stage")
     points("t,y,x,state\n0,30,40,mitosis\n", task="division")
-    assert tracked.workspace.annotations()["stage_state"].dropna().tolist() == ["1", "2"]
+    assert current_annotations(tracked)["stage_state"].dropna().tolist() == ["1", "2"]
 
 
 def test_states_that_pandas_takes_for_blank_are_states(points, tracked):
@@ -95,8 +95,8 @@ def test_states_that_pandas_takes_for_blank_are_states(points, tracked):
     node = tracked.workspace.tracks(tracked.fovs[0]).iloc[0]
     journal.add([Mark("A/1/0", int(node["id"]), 5, 0, 0.0, 10.0, 10.0, "stage", "None")])
     write_annotations(tracked)
-    assert tracked.workspace.annotations()["stage_state"].tolist() == ["None"]
-    assert tracked.workspace.annotations()["infection_state"].tolist() == ["infected"]
+    assert current_annotations(tracked)["stage_state"].tolist() == ["None"]
+    assert current_annotations(tracked)["infection_state"].tolist() == ["infected"]
 
 
 def test_several_fovs_need_their_names(processed, tmp_path):
@@ -165,10 +165,10 @@ def test_one_import_is_one_action_to_undo(points, tracked):
     journal = Journal(tracked.workspace.journal)
     assert journal.undo().annotator == "ada"
     write_annotations(tracked)
-    assert tracked.workspace.annotations()["infection_state"].tolist() == ["infected", "uninfected"]
+    assert current_annotations(tracked)["infection_state"].tolist() == ["infected", "uninfected"]
     journal.undo()
     write_annotations(tracked)
-    assert tracked.workspace.annotations().empty
+    assert current_annotations(tracked).empty
 
 
 def test_the_same_import_twice_is_one_action(points, tracked):
@@ -192,7 +192,7 @@ def test_annotations_stay_on_their_cells_when_tracking_is_run_again(points, trac
     tracks = tracked.workspace.tracks(tracked.fovs[0])
     assert sorted(set(tracks["track_id"])) == [1, 2], "the tracks have other numbers now"
     write_annotations(tracked)
-    table = tracked.workspace.annotations()
+    table = current_annotations(tracked)
     assert table["infection_state"].tolist() == ["infected", "uninfected"]
     assert table[["t", "y"]].to_numpy().tolist() == [[0, 9.5], [1, 29.5]]
     today = tracks.set_index("id")["track_id"]

@@ -11,8 +11,8 @@ import pytest
 from iohub.ngff import open_ome_zarr
 
 from napari_dynaclr import open_dataset
-from napari_dynaclr.annotation.journal import Journal, Mark
-from napari_dynaclr.annotation.table import write_annotations
+from napari_dynaclr.core.annotations import write_annotations
+from napari_dynaclr.core.journal import Journal, Mark
 from napari_dynaclr.core.shards import write_shard
 from napari_dynaclr.core.tables import node_id
 

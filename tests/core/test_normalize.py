@@ -135,7 +135,10 @@ def test_viscys_statistics_are_taken_where_they_are(
         "Phase": {
             "fov_statistics": {"mean": 7.0, "std": 2.0},
             "dataset_statistics": {"mean": 8.0, "std": 3.0},
-            "timepoint_statistics": {"0": {"mean": 9.0}, "1": {"mean": 10.0}},
+            "timepoint_statistics": {
+                "0": {"mean": 9.0, "std": 1.0},
+                "1": {"mean": 10.0, "std": 1.0},
+            },
         }
     }
     data = pixels((2, 2, 1, 40, 40))
@@ -152,8 +155,8 @@ def test_viscys_statistics_are_taken_where_they_are(
     assert statistics(dataset, fov, ["Phase"]) == {"Phase": {"mean": 7.0, "std": 2.0}}
     assert statistics(dataset, fov, ["Phase"], "dataset")["Phase"]["mean"] == 8.0
     assert statistics(dataset, fov, ["Phase"], "timepoint")["Phase"] == {
-        0: {"mean": 9.0},
-        1: {"mean": 10.0},
+        0: {"mean": 9.0, "std": 1.0},
+        1: {"mean": 10.0, "std": 1.0},
     }
     assert chunk_reads == []
     assert not dataset.workspace.path.exists()

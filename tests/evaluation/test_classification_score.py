@@ -34,7 +34,7 @@ def test_precision_recall_and_f1_of_a_known_confusion(judged, tmp_path):
     dataset, truth = judged
     assert len(truth) == 10
     table = run(dataset, truth, tmp_path)
-    assert list(table) == ["precision", "recall", "f1", "cells"]
+    assert list(table) == ["precision", "recall", "f1", "cells", "missed"]
     infected, uninfected = table.loc["infected"], table.loc["uninfected"]
     assert infected["precision"] == pytest.approx(4 / 6)
     assert infected["recall"] == pytest.approx(4 / 5)

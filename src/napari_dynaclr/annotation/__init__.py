@@ -42,8 +42,8 @@ def annotate(
     InvalidInput
         If the table cannot be used.
     """
-    from napari_dynaclr.annotation.journal import Journal
-    from napari_dynaclr.annotation.table import current_annotations, write_annotations
+    from napari_dynaclr.core.annotations import current_annotations, write_annotations
+    from napari_dynaclr.core.journal import Journal
 
     job = job or Job()
     method, params = resolve("annotate", params)

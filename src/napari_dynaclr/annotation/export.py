@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from napari_dynaclr.annotation.table import current_annotations
+from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, TRACK_COLUMNS

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from napari_dynaclr.annotation.journal import Mark
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.journal import Mark
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, validate_nodes
 from napari_dynaclr.core.tasks import UNKNOWN, refuse_typos, task_of_column
@@ -61,12 +61,13 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
         task = task_of_column(column)
         refuse_typos(whole[column].dropna().astype(str), task.name if task else column, path)
     for fov, table in job.track(_by_fov(dataset, whole, path), "match annotations"):
+        made_on = dataset.workspace.key("tracks", fov) or ""
         matched = _match(table, dataset.workspace.tracks(fov), fov.scale)
         for column in columns:
             task = task_of_column(column)
             given = matched[matched[column].notna() & (matched[column] != UNKNOWN)]
             marks += [
-                _mark(row, fov.name, task.name if task else column, str(state))
+                _mark(row, fov.name, task.name if task else column, str(state), made_on)
                 for row, state in zip(given.itertuples(), given[column], strict=True)
             ]
     if not marks:
@@ -77,7 +78,7 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
     return marks, params.annotator or _annotator(whole)
 
 
-def _mark(row: Any, fov_name: str, task: str, state: str) -> Mark:
+def _mark(row: Any, fov_name: str, task: str, state: str, made_on: str) -> Mark:
     return Mark(
         fov_name=fov_name,
         id=int(row.node),
@@ -88,6 +89,7 @@ def _mark(row: Any, fov_name: str, task: str, state: str) -> Mark:
         x=float(row.x),
         task=task,
         state=state,
+        made_on=made_on,
     )
 
 
@@ -101,9 +103,11 @@ def _by_fov(dataset: Dataset, table: pd.DataFrame, path: Path) -> list[tuple[Fov
             f"{path} has no column fov_name, but the dataset has {len(dataset.fov_names)} FOVs: "
             "add it, or choose one with --fov."
         )
+    known = set(dataset.whole.fov_names) - set(dataset.fov_names)  # there, but not selected
     return [
         (dataset[str(name)], _validated(part.drop(columns="fov_name", errors="ignore"), path))
         for name, part in table.groupby(names)
+        if name not in known
     ]
 
 

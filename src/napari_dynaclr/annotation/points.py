@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from napari_dynaclr.annotation.assign import assign_points
-from napari_dynaclr.annotation.journal import Mark
+from napari_dynaclr.core.assign import assign_points
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.journal import Mark
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, require_columns
 from napari_dynaclr.core.tasks import refuse_typos
@@ -119,6 +119,9 @@ def read(dataset: Dataset, params: PointsParams, job: Job) -> tuple[list[Mark], 
             )
         table["fov_name"] = dataset.fov_names[0]
     marks: list[Mark] = []
+    table["fov_name"] = table["fov_name"].astype(str).str.strip("/")
+    elsewhere = set(dataset.whole.fov_names) - set(dataset.fov_names)  # there, but not selected
+    table = table[~table["fov_name"].isin(elsewhere)]
     for name, points in job.track(list(table.groupby("fov_name")), "assign points"):
         marks += _assign(dataset, dataset[str(name)], points, params)
     return marks, params.annotator
@@ -126,6 +129,7 @@ def read(dataset: Dataset, params: PointsParams, job: Job) -> tuple[list[Mark], 
 
 def _assign(dataset: Dataset, fov: Fov, points: pd.DataFrame, params: PointsParams) -> list[Mark]:
     tracks = dataset.workspace.tracks(fov)
+    made_on = dataset.workspace.key("tracks", fov) or ""
     last = fov.shape[0] - 1
     outside = points[(points["t"] < 0) | (points["t"] > last)]
     if len(outside):
@@ -164,6 +168,7 @@ def _assign(dataset: Dataset, fov: Fov, points: pd.DataFrame, params: PointsPara
                     x=float(point.x),
                     task=params.task,
                     state=str(point.state),
+                    made_on=made_on,
                 )
             )
     return marks

@@ -28,8 +28,8 @@ def classify(
     Parameters
     ----------
     dataset
-        A dataset that has been embedded and annotated. Annotations of its FOVs are
-        learnt from; select FOVs to learn from some only.
+        A dataset that has been embedded and annotated. What is selected of it is
+        predicted; all annotations are learnt from, or those that ``learn_from`` names.
     params
         Settings of a classification method; the default method if omitted.
     job

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from napari_dynaclr.classification.validation import cross_validate
+from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.atomic import atomic_file, write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.runs import pending, result_key
+from napari_dynaclr.core.runs import claimed, pending, result_key
 from napari_dynaclr.core.shards import nodes, vectors, write_shard
 from napari_dynaclr.core.tables import PREDICTION_COLUMNS, lineage_roots
 from napari_dynaclr.core.tasks import find_task
@@ -84,14 +85,12 @@ def learn(
         If there are no annotations of the task, or of one state only.
     """
     workspace = dataset.workspace
-    inputs = [
-        workspace.require(
-            f"embeddings.{params.embedding}", fov, f"embedding '{params.embedding}'", "embed"
-        )
-        for fov in dataset.fovs
-    ]
+    embedding = f"embeddings.{params.embedding}"
+    for fov in dataset.fovs:
+        workspace.require(embedding, fov, f"embedding '{params.embedding}'", "embed")
     cells = _annotated(dataset, params, job)
-    key = result_key(method, params, *inputs, cells.digest())
+    learnt = [workspace.key(embedding, dataset.whole[name]) for name in np.unique(cells.fov)]
+    key = result_key(method, params, *learnt, cells.digest())
 
     def fit(vectors: NDArray[np.float32], states: NDArray[np.str_]) -> Any:
         return module.fit(vectors, states, params)
@@ -131,9 +130,14 @@ def _save(workspace: Workspace, task: str, model: Any, report: dict[str, Any]) -
 
 def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
     """Collect the annotated cells, FOV by FOV; "unknown" is not a state."""
-    source = dataset.select(params.learn_from) if params.learn_from else dataset
+    # All annotations count, also those of FOVs that are not to be predicted now.
+    source = dataset.whole.select(params.learn_from) if params.learn_from else dataset.whole
     column = find_task(params.task).column
-    table = dataset.workspace.annotations()
+    table = current_annotations(dataset)
+    if table.empty:
+        raise InvalidInput(
+            "Nothing has been annotated yet: run 'annotate', or click cells in the viewer."
+        )
     if column not in table:
         known = [name for name in table if str(name).endswith("_state")]
         raise InvalidInput(
@@ -186,7 +190,8 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
     result = f"predictions.{classifier.embedding}.{task}"
     keys = dict.fromkeys(dataset.fov_names, classifier.key)
     done, todo = pending(dataset, result, keys)
-    for fov in job.track(todo, "predict", done=len(done), total=len(dataset.fovs)):
+    work = job.track(todo, "predict", done=len(done), total=len(dataset.fovs))
+    for fov in claimed(workspace, f"embeddings.{classifier.embedding}", work):
         shard = workspace.embedding(classifier.embedding, fov)
         probability = classifier.model.predict_proba(vectors(shard))
         shard.obs[f"predicted_{task}"] = np.array(states)[probability.argmax(axis=1)]
@@ -199,12 +204,15 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
             partial(workspace.forget, result, fov),
         )
         workspace.mark_complete(result, fov, classifier.key)
+    # The table covers every FOV that this classifier has predicted, selected now or before.
     tables = [
-        _table(workspace.embedding(classifier.embedding, fov), task, states) for fov in dataset.fovs
+        _table(workspace.embedding(classifier.embedding, fov), task, states)
+        for fov in dataset.whole.fovs
+        if workspace.key(result, fov) == classifier.key
     ]
     table = pd.concat(tables, ignore_index=True)
     write_csv(workspace.predictions(task), table)
-    return table
+    return table[table["fov_name"].isin(dataset.fov_names)].reset_index(drop=True)
 
 
 def _table(shard: ad.AnnData, task: str, states: list[str]) -> pd.DataFrame:

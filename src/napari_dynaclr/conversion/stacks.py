@@ -68,6 +68,10 @@ def read_info(file: Path, axes: str) -> StackInfo:
         If it is no readable TIFF, or the axes do not fit.
     """
     with _open(file) as tiff:
+        if len(tiff.series) > 1:
+            raise InvalidInput(
+                f"{file.name} holds {len(tiff.series)} image series: save each as its own file."
+            )
         series = tiff.series[0]
         sizes = dict(zip(_axes(series, file, axes), series.shape, strict=True))
         t, c, z, y, x = (int(sizes.get(axis, 1)) for axis in AXES)

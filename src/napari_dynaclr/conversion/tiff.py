@@ -166,6 +166,15 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
+def _named(files: list[Path]) -> dict[str, Path]:
+    """Name files by their stems, with their folder where two have the same."""
+    stems = [file.stem for file in files]
+    return {
+        file.stem if stems.count(file.stem) == 1 else f"{file.parent.name}-{file.stem}": file
+        for file in files
+    }
+
+
 def _groups(
     files: list[Path], info: StackInfo, params: TiffParams
 ) -> tuple[dict[str, list[_File]], list[str]]:
@@ -185,7 +194,7 @@ def _groups(
     elif len(files) > 1 and info.shape[0] == 1:
         groups["0"] = [_File(file, t) for t, file in enumerate(files)]
     else:
-        groups = {file.stem: [_File(file)] for file in files}
+        groups = {name: [_File(file)] for name, file in _named(files).items()}
     return groups, names or [f"channel_{i}" for i in range(info.shape[1])]
 
 

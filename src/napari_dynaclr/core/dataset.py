@@ -50,6 +50,8 @@ class Dataset:
         self._workspace_path = workspace or beside(root)
         self.whole: Dataset = self
         """All FOVs that were opened, whatever was selected from them since."""
+        self.pooled: dict[str, dict[str, float]] = {}
+        """Statistics over all FOVs by channel, once they are known."""
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.root)!r})"
@@ -78,7 +80,7 @@ class Dataset:
     @cached_property
     def _fovs(self) -> dict[str, Fov]:
         stain = self._workspace_path / "stain.zarr"
-        return {
+        fovs = {
             name: Fov(
                 self.root / folder,
                 name,
@@ -86,6 +88,9 @@ class Dataset:
             )
             for name, folder in self._paths.items()
         }
+        for fov in fovs.values():
+            fov.is_only = len(self.whole.fov_names) == 1
+        return fovs
 
     @property
     def fovs(self) -> list[Fov]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import zlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,9 @@ class Fov:
         Further channels of the same FOV kept elsewhere (virtual stain), looked up
         when the image itself has no channel of that name.
     """
+
+    is_only = False
+    """Whether its dataset holds no other FOV."""
 
     def __init__(self, path: Path, name: str, extra: Fov | None = None) -> None:
         self.path = path
@@ -85,6 +89,11 @@ class Fov:
     def dtype(self) -> np.dtype[Any]:
         """Data type of the pixels."""
         return self._multiscale.array.dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the first chunk as it lies on disk: another movie has another one."""
+        return self._multiscale.fingerprint(self.path)
 
     @property
     def scale(self) -> tuple[float, float, float]:
@@ -162,7 +171,7 @@ class Fov:
             raise InvalidInput(
                 f"FOV {self.name} has no time point {outside[0]}: it has 0 to {self.shape[0] - 1}."
             )
-        step = max((source.time_chunk for source, _ in sources), default=1)
+        step = math.lcm(*(source.time_chunk for source, _ in sources))
         position = 0
         while position < len(wanted):
             block = wanted[position] // step
@@ -208,9 +217,10 @@ class Fov:
 
 
 def _fill_nan(frame: NDArray[Any]) -> NDArray[Any]:
-    if frame.dtype.kind != "f" or not np.isnan(frame).any():
+    """Set NaN and infinite pixels to the median of the others."""
+    if frame.dtype.kind != "f" or np.isfinite(frame).all():
         return frame
     for image in frame:
-        holes = np.isnan(image)
-        image[holes] = 0.0 if holes.all() else np.nanmedian(image)
+        good = np.isfinite(image)
+        image[~good] = np.median(image[good]) if good.any() else 0.0
     return frame

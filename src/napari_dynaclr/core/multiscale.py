@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,8 @@ class Multiscale:
         Voxel size (z, y, x) in um.
     frame_interval
         Seconds between time points, or None where unknown.
+    level
+        Path of the array below the image.
     """
 
     array: zarr.Array[Any]
@@ -109,6 +112,7 @@ class Multiscale:
     channels: list[str]
     scale: tuple[float, float, float]
     frame_interval: float | None
+    level: str = "0"
 
     @classmethod
     def open(cls, path: Path, name: str, attributes: dict[str, Any]) -> Multiscale:
@@ -146,7 +150,14 @@ class Multiscale:
         units = {axis[0]: (axis[1], factor) for axis, factor in zip(axes, factors, strict=True)}
         z, y, x = (_length(*units.get(axis, (None, 1.0))) for axis in "zyx")
         count = array.shape[names.index("c")] if "c" in names else 1
-        return cls(array, names, _channels(attributes, count), (z, y, x), _interval(units))
+        return cls(
+            array,
+            names,
+            _channels(attributes, count),
+            (z, y, x),
+            _interval(units),
+            str(level["path"]),
+        )
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -158,6 +169,15 @@ class Multiscale:
     def time_chunk(self) -> int:
         """Time points in one chunk, to be read together."""
         return int(self.array.chunks[0]) if self.axes.startswith("t") else 1
+
+    def fingerprint(self, path: Path) -> str:
+        """Hash the first chunk file of the image at ``path``; "" if it is not stored."""
+        key = self.array.metadata.encode_chunk_key((0,) * self.array.ndim)
+        try:
+            first = (path / self.level / key).read_bytes()
+        except OSError:
+            return ""
+        return hashlib.sha256(first).hexdigest()[:16]
 
     def read(self, start: int, stop: int, channels: Sequence[int]) -> NDArray[Any]:
         """Read time points ``start`` to ``stop`` of some channels: (C, T, Z, Y, X)."""
@@ -215,7 +235,7 @@ def _length(unit: str | None, factor: float) -> float:
 def _interval(units: dict[str, tuple[str | None, float]]) -> float | None:
     """Seconds per frame; a scale of 1 is what writers put when they do not know."""
     unit, factor = units.get("t", (None, 1.0))
-    if factor == 1.0 and unit in (None, "second"):
+    if factor == 1.0 and unit in (None, "second", "s"):
         return None
     return factor * _SECONDS.get(unit or "second", 1.0)
 

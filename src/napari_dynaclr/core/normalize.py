@@ -122,13 +122,20 @@ def statistics(
 
 
 def _from_source(fov: Fov, channel: str, level: str) -> Any:
+    """Read VisCy's statistics; None where they are not all there."""
     try:
         found = fov.attributes["normalization"][channel][level]
-    except (KeyError, TypeError):
+        if level == "timepoint_statistics":
+            by_time = {int(t): dict(values) for t, values in found.items()}
+            whole = all(_usable(by_time.get(t, {})) for t in range(fov.shape[0]))
+            return by_time if whole else None
+        return dict(found) if _usable(found) else None
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
-    if level == "timepoint_statistics":
-        return {int(t): values for t, values in found.items()} or None
-    return found or None
+
+
+def _usable(values: dict[str, Any]) -> bool:
+    return all(np.isfinite(float(values.get(name, np.nan))) for name in ("mean", "std"))
 
 
 def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
@@ -227,15 +234,18 @@ def _pooled_quantiles(
 
 def _over_dataset(dataset: Dataset, channels: Sequence[str], job: Job) -> dict[str, Statistics]:
     """Pool over all FOVs, chosen or not: what is chosen must not change the scale."""
-    fovs = dataset.whole.fovs
-    per_fov = [
-        _of_fov(dataset, fov, channels, job) for fov in job.track(fovs, "statistics of the dataset")
-    ]
-    return {
-        channel: pool(
-            [entry[channel]["fov_statistics"] for entry in per_fov],
-            [np.asarray(entry[channel]["sketch"]) for entry in per_fov],
-            [int(np.prod(fov.shape)) for fov in fovs],
-        )
-        for channel in channels
-    }
+    known = dataset.whole.pooled
+    missing = [channel for channel in channels if channel not in known]
+    if missing:
+        fovs = dataset.whole.fovs
+        per_fov = [
+            _of_fov(dataset, fov, missing, job)
+            for fov in job.track(fovs, "statistics of the dataset")
+        ]
+        for channel in missing:
+            known[channel] = pool(
+                [entry[channel]["fov_statistics"] for entry in per_fov],
+                [np.asarray(entry[channel]["sketch"]) for entry in per_fov],
+                [int(np.prod(fov.shape)) for fov in fovs],
+            )
+    return {channel: known[channel] for channel in channels}

@@ -44,6 +44,8 @@ class FovWriter:
         Channel names.
     dtype
         Data type of the pixels.
+    inputs
+        Keys of the earlier results of the FOV that this one is made from.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class FovWriter:
         key: str,
         channels: Sequence[str],
         dtype: DTypeLike = np.uint32,
+        inputs: dict[str, str] | None = None,
     ) -> None:
         self._workspace, self._result, self._fov, self._key = workspace, result, fov, key
         self._channels = list(channels)
+        self._inputs = inputs
         self._folder = workspace.partial(result, fov, key)
         self._image = self._folder / "image"
         self._progress = self._folder / "progress.json"
@@ -137,7 +141,7 @@ class FovWriter:
             # Metadata last: a plate never lists a FOV that is not there.
             replace_folder(self._image, plate / self._fov.name)
             _list_position(plate, self._fov)
-        self._workspace.mark_complete(self._result, self._fov, self._key)
+        self._workspace.mark_complete(self._result, self._fov, self._key, self._inputs)
         remove(self._folder)
 
 

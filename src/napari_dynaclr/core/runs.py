@@ -14,12 +14,13 @@ from napari_dynaclr.core.errors import Cancelled, InvalidInput, storage_errors
 from napari_dynaclr.core.workspace import ELSEWHERE, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.params import Params
     from napari_dynaclr.core.registry import Method
+    from napari_dynaclr.core.workspace import Workspace
 
 _LIBRARIES = ("napari-dynaclr", "numpy", "scipy", "scikit-image", "scikit-learn", "zarr", "iohub")
 
@@ -35,8 +36,8 @@ def result_key(method: Method, params: Params, *inputs: object) -> str:
 
 
 def source_key(fov: Fov) -> str:
-    """Identify the pixels of a FOV without reading them, wherever it is kept."""
-    return f"{fov.name}|{fov.shape}|{fov.dtype}"
+    """Identify the pixels of a FOV by a glance at them, wherever it is kept."""
+    return f"{fov.name}|{fov.shape}|{fov.dtype}|{fov.fingerprint}"
 
 
 def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[Fov], list[Fov]]:
@@ -49,6 +50,19 @@ def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[F
             dataset.workspace.tidy(result, fov)
         (done if same else todo).append(fov)
     return done, todo
+
+
+def claimed(workspace: Workspace, result: str, fovs: Iterable[Fov]) -> Iterator[Fov]:
+    """Iterate over FOVs, keeping other processes from each while it is worked on.
+
+    Raises
+    ------
+    InvalidInput
+        If another process is at work on a FOV.
+    """
+    for fov in fovs:
+        with workspace.claim(result, fov):
+            yield fov
 
 
 @contextmanager

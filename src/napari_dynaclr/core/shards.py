@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_ROWS = 65_536
+"""Rows that are worked on at a time where doubles are needed."""
+
+
 def read_shard(path: Path) -> ad.AnnData:
     """Read a shard into memory."""
     import anndata as ad
@@ -82,9 +86,18 @@ def standardized(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """
     import numpy as np
 
-    matrix = np.concatenate([np.asarray(part, np.float32) for part in parts])
-    deviation = matrix.std(axis=0, dtype=np.float64)
+    matrix = np.empty((sum(map(len, parts)), parts[0].shape[1]), np.float32)
+    start = 0
+    for part in parts:
+        matrix[start : start + len(part)] = part
+        start += len(part)
+    blocks = [slice(i, i + _ROWS) for i in range(0, len(matrix), _ROWS)]
+    mean = sum(matrix[rows].sum(axis=0, dtype=np.float64) for rows in blocks) / len(matrix)
+    for rows in blocks:
+        matrix[rows] -= mean
+    square = sum(np.square(matrix[rows], dtype=np.float64).sum(axis=0) for rows in blocks)
+    deviation = np.sqrt(square / len(matrix))
     deviation[deviation < 1e-12] = 1.0
-    matrix -= matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
-    matrix /= deviation.astype(np.float32)
+    for rows in blocks:
+        matrix[rows] /= deviation
     return matrix

@@ -34,12 +34,13 @@ PREDICTION_COLUMNS = ["fov_name", "track_id", "t", "id", "z", "y", "x"]
 
 _INTEGERS = ["track_id", "t", "id", "parent_track_id", "parent_id"]
 _REQUIRED = ["track_id", "t", "y", "x"]
-_NODES_PER_FRAME = 1_000_000
+NODES_PER_FRAME = 1_000_000
+"""Ids of a time point are below this, above its own multiple of it."""
 
 
 def node_id[Whole: (int, pd.Series)](t: Whole, label: Whole) -> Whole:
     """Return the id of a node from its time point and label, as ultrack numbers them."""
-    return (t + 1) * _NODES_PER_FRAME + label
+    return (t + 1) * NODES_PER_FRAME + label
 
 
 def read_tracks(path: Path) -> pd.DataFrame:
@@ -140,7 +141,23 @@ def _complete(table: pd.DataFrame, source: object) -> pd.DataFrame:
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     others = [name for name in table if name not in TRACK_COLUMNS]
     result = table[[*TRACK_COLUMNS, *others]]
-    return result.sort_values(["track_id", "t"], kind="stable", ignore_index=True)
+    result = result.sort_values(["track_id", "t"], kind="stable", ignore_index=True)
+    if (result["parent_id"] < 0).all():  # not every tool writes it
+        result["parent_id"] = parent_ids(result)
+    return result
+
+
+def parent_ids(tracks: pd.DataFrame) -> pd.Series:
+    """Return the node before each node: of its track, or the last of the parent track; or -1.
+
+    Parameters
+    ----------
+    tracks
+        ``track_id``, ``t``, ``id`` and ``parent_track_id``, ordered by track and time.
+    """
+    before = tracks.groupby("track_id")["id"].shift(1)
+    last = tracks.groupby("track_id")["id"].last()
+    return before.fillna(tracks["parent_track_id"].map(last)).fillna(-1).astype(np.int64)
 
 
 def _numbers(table: pd.DataFrame, name: str, source: object) -> pd.Series:

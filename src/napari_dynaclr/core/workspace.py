@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections import defaultdict
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from napari_dynaclr.core.atomic import remove, write_text
 from napari_dynaclr.core.errors import InvalidInput, MissingInput, storage_errors
 from napari_dynaclr.core.fov import Fov
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import anndata as ad
@@ -105,7 +106,9 @@ class Workspace:
 
     def lock(self) -> FileLock:
         """Lock for the few files that several processes of a cluster share."""
-        return FileLock(self.path / ".lock")
+        locks = self.path / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / "plates")
 
     # -- what is complete -------------------------------------------------
 
@@ -122,11 +125,22 @@ class Workspace:
         fov
             The FOV.
         """
+        entry = self._entry(result, fov)
+        return str(entry["key"]) if "key" in entry else None
+
+    def _entry(self, result: str, fov: Fov) -> dict[str, Any]:
         try:
-            text = self._ledger(result, fov).read_text(encoding="utf-8")
-            return str(json.loads(text)["key"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+            return dict(json.loads(self._ledger(result, fov).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def outdated(self, result: str, fov: Fov) -> bool:
+        """Whether a result was made from another earlier result than is there now."""
+        made_from = self._entry(result, fov).get("inputs", {})
+        return any(
+            self.key(name, fov) != key or self.outdated(name, fov)
+            for name, key in dict(made_from).items()
+        )
 
     def require(self, result: str, fov: Fov, what: str, made_by: str) -> str:
         """Return :meth:`key` of an input.
@@ -135,17 +149,59 @@ class Workspace:
         ------
         MissingInput
             If that result is not there.
+        InvalidInput
+            If an earlier stage has been run again since.
         """
         key = self.key(result, fov)
         if key is None:
             raise MissingInput(what, made_by, fov.name)
+        if self.outdated(result, fov):
+            raise InvalidInput(
+                f"The {what} of FOV {fov.name} are out of date: an earlier stage has been run "
+                f"again since; run '{made_by}' again."
+            )
         return key
 
-    def mark_complete(self, result: str, fov: Fov, key: str) -> None:
-        """Record that the result of a FOV is published."""
-        write_text(
-            self._ledger(result, fov), json.dumps({"key": key, "finished": now()}, indent=2) + "\n"
-        )
+    def mark_complete(
+        self, result: str, fov: Fov, key: str, inputs: dict[str, str] | None = None
+    ) -> None:
+        """Record that the result of a FOV is published.
+
+        Parameters
+        ----------
+        result, fov
+            What is complete.
+        key
+            From :func:`~napari_dynaclr.core.runs.result_key`.
+        inputs
+            Keys of the earlier results of the same FOV that it was made from.
+        """
+        entry = {"key": key, "inputs": inputs or {}, "finished": now()}
+        write_text(self._ledger(result, fov), json.dumps(entry, indent=2) + "\n")
+
+    @contextmanager
+    def claim(self, result: str, fov: Fov) -> Iterator[None]:
+        """Keep other processes from the same result of the same FOV.
+
+        Raises
+        ------
+        InvalidInput
+            If another process is at work on it.
+        """
+        lock = FileLock(self.path / ".locks" / f"{result}.{fov.file_name}", timeout=0)
+        lock_folder = self.path / ".locks"
+        lock_folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InvalidInput(
+                f"Another process is working on the {result} of FOV {fov.name}: wait for it, or "
+                "give every process FOVs of its own with --fov."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def forget(self, pattern: str, fov: Fov) -> None:
         """Mark results of a FOV as not there, because what they were kept in was replaced."""
@@ -238,28 +294,6 @@ class Workspace:
     def annotations_csv(self) -> Path:
         """The current annotations, derived from the journal."""
         return self.path / "annotations.csv"
-
-    def annotations(self) -> pd.DataFrame:
-        """Return the current annotations.
-
-        Raises
-        ------
-        InvalidInput
-            If nothing has been annotated.
-        """
-        import pandas as pd
-
-        # States are words, whatever they look like: "1" is no number, "None" is not blank.
-        kinds = defaultdict(lambda: "str", dict.fromkeys("zyx", "float64"))
-        kinds |= dict.fromkeys(["track_id", "t", "id", "parent_track_id", "parent_id"], "int64")
-        try:
-            return pd.read_csv(
-                self.annotations_csv, dtype=kinds, keep_default_na=False, na_values=[""]
-            )
-        except FileNotFoundError:
-            raise InvalidInput(
-                "Nothing has been annotated yet: run 'annotate', or click cells in the viewer."
-            ) from None
 
     def predictions(self, task: str) -> Path:
         """Predictions of a task, as CSV."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import pending, recorded, result_key, source_key
+from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,17 +80,16 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
     name = method.name
     result = f"embeddings.{name}"
     with recorded(dataset, method, params):
+        inputs = {
+            fov.name: workspace.require("tracks", fov, "tracks", "track") for fov in dataset.fovs
+        }
         keys = {
-            fov.name: result_key(
-                method,
-                params,
-                source_key(fov),
-                workspace.require("tracks", fov, "tracks", "track"),
-            )
+            fov.name: result_key(method, params, source_key(fov), inputs[fov.name])
             for fov in dataset.fovs
         }
         done, todo = pending(dataset, result, keys)
-        for fov in job.track(todo, "embed", done=len(done), total=len(dataset.fovs)):
+        work = job.track(todo, "embed", done=len(done), total=len(dataset.fovs))
+        for fov in claimed(workspace, result, work):
             folder = workspace.partial(result, fov, keys[fov.name])
             tracks = workspace.tracks(fov)
             finished = {int(file.stem) for file in folder.glob("[0-9]*.npz")}
@@ -111,7 +110,7 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
                     workspace.forget(pattern, fov)
 
             write_shard(workspace.shard(name, fov), shard, replacing)
-            workspace.mark_complete(result, fov, keys[fov.name])
+            workspace.mark_complete(result, fov, keys[fov.name], {"tracks": inputs[fov.name]})
             remove(folder)
     sizes = [shard_shape(workspace.shard(name, fov)) for fov in dataset.fovs]
     return pd.DataFrame(

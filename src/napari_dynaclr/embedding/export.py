@@ -33,7 +33,8 @@ def export_embedding(
     MissingInput
         If a FOV has not been embedded.
     InvalidInput
-        If the target exists or is not called .zarr.
+        If the target exists or is not called .zarr, or a map was made of parts of the
+        FOVs at a time.
     """
     import anndata as ad
 
@@ -43,7 +44,19 @@ def export_embedding(
     if path.exists():
         raise InvalidInput(f"{path} exists already: choose another name or delete it.")
     shards = [dataset.workspace.embedding(embedding, fov) for fov in dataset.fovs]
+    _refuse_mixed(shards)
     joined = ad.concat(shards, merge="same", uns_merge="same")
     with storage_errors(f"write {path}"):
         write_shard(path, joined)
     return joined
+
+
+def _refuse_mixed(shards: list[ad.AnnData]) -> None:
+    """Refuse maps that were not made of all FOVs at once: their axes do not agree."""
+    for where in {name for shard in shards for name in shard.obsm if name.startswith("X_")}:
+        keys = {str(shard.uns.get(f"{where}_key", "")) for shard in shards}
+        if len(keys) > 1:
+            raise InvalidInput(
+                f"The map {where} was made of some FOVs at a time, its axes do not agree: run "
+                f"'project --method {where.removeprefix('X_')}' over all of them first."
+            )

@@ -82,6 +82,11 @@ class FeaturesParams(Params):
     radial_bins: int = Field(
         6, title="Radial bins", description="Rings of the radial profile.", ge=1, le=50
     )
+    empty_frames: Literal["error", "skip"] = Field(
+        "error",
+        title="Empty frames",
+        description="Stop at a frame of nothing but zeros or NaN, or measure it as it is.",
+    )
 
 
 def _channels(fov: Fov, params: FeaturesParams) -> list[str]:
@@ -126,10 +131,11 @@ def embed_fov(
     labels = dataset.workspace.labels("tracks", fov)
     groups = tracks.groupby("t").indices
     masks = labels.frames(["labels"], times, allow_empty=True)
-    for (t, mask), (_, frame) in zip(masks, fov.frames(channels, times), strict=True):
-        images = np.asarray(frame, np.float32)
+    images = fov.frames(channels, times, allow_empty=params.empty_frames == "skip")
+    for (t, mask), (_, frame) in zip(masks, images, strict=True):
+        pixels = np.asarray(frame, np.float32)
         if scaling:
-            images = np.stack(
+            pixels = np.stack(
                 [
                     normalize(
                         image,
@@ -137,11 +143,11 @@ def embed_fov(
                         "mean",
                         "std",
                     )
-                    for channel, image in zip(channels, images, strict=True)
+                    for channel, image in zip(channels, pixels, strict=True)
                 ]
             )
         rows = np.asarray(groups[t])
-        table, at_border = frame_features(mask[0], images, fov.scale, channels, params)
+        table, at_border = frame_features(mask[0], pixels, fov.scale, channels, params)
         ids = tracks["track_id"].to_numpy()[rows]
         lost = ids[~np.isin(ids, table.index)]
         if len(lost):
@@ -171,7 +177,7 @@ def frame_features(
     images
         Normalised intensities (C, Z, Y, X).
     scale
-        Voxel size (z, y, x) in um; pixels are taken as square.
+        Voxel size (z, y, x) in um; pixels are taken as squares of the same area.
     channels
         Names of the channels in ``images``.
     params
@@ -183,7 +189,7 @@ def frame_features(
         Features (cells x columns, no NaN) and whether a cell touches the edge of the
         image, both indexed by label.
     """
-    pixel = scale[2]
+    pixel = float(np.sqrt(scale[1] * scale[2]))
     occupied = labels.any(axis=0)
     edge = np.zeros(occupied.shape, bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
     -------
     pandas.DataFrame
         Per state and for the mean of the states ("macro"): ``precision``, ``recall``,
-        ``f1``, ``cells``.
+        ``f1``, ``cells`` (true cells that are one of ours, which the scores are about)
+        and ``missed`` (true cells that are none of ours).
 
     Raises
     ------
@@ -63,11 +65,13 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
     truth = truth[truth[column].notna()]
     if "z" not in truth:  # then only the place in the plane counts
         truth, ours = truth.assign(z=0.0), ours.assign(z=0.0)
+    missed: Counter[str] = Counter()
     expected: list[str] = []
     predicted: list[str] = []
     for fov in job.track(dataset.fovs, "match"):
         a, b = truth[truth["fov_name"] == fov.name], ours[ours["fov_name"] == fov.name]
         pairs = match_centroids(a, b, fov.scale, params.radius)
+        missed.update(a[column].drop(a.index[pairs[:, 0]]).astype(str))
         expected += a[column].iloc[pairs[:, 0]].astype(str).tolist()
         predicted += b[f"predicted_{params.task}"].iloc[pairs[:, 1]].astype(str).tolist()
     if not expected:
@@ -82,4 +86,7 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
     )
     macro = table.mean().to_frame("macro").T.assign(cells=len(expected))
     table = pd.concat([table, macro]).rename_axis("state").reset_index()
-    return table.assign(cells=table["cells"].astype(int))
+    missed["macro"] = missed.total()
+    return table.assign(
+        cells=table["cells"].astype(int), missed=[missed[state] for state in table["state"]]
+    )

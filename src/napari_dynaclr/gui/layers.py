@@ -74,12 +74,12 @@ def _results(dataset: Dataset, fov: Fov, space: dict[str, Any]) -> list[LayerDat
     workspace = dataset.workspace
     layers: list[LayerData] = []
     for result, title in (("tracks", "tracked cells"), ("segmentation", "cells")):
-        if workspace.key(result, fov) is not None:
+        if workspace.key(result, fov) is not None and not workspace.outdated(result, fov):
             labels = workspace.labels(result, fov).image("labels")
             about = {"name": f"{fov.name} {title}", **space, "opacity": 0.4}
             layers.append((labels, about, "labels"))
             break
-    if workspace.key("tracks", fov) is not None:
+    if workspace.key("tracks", fov) is not None and not workspace.outdated("tracks", fov):
         layers.append(tracks_layer(workspace.tracks(fov), fov, space))
     return layers
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import pending, recorded, result_key
+from napari_dynaclr.core.runs import claimed, pending, recorded, result_key
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -72,9 +72,11 @@ def project(dataset: Dataset, params: Params | None = None, job: Job | None = No
             )
             coordinates = module.fit(matrix, params, job)
             start = 0
-            for fov in job.track(dataset.fovs, "write map"):
+            work = job.track(dataset.fovs, "write map")
+            for fov in claimed(workspace, f"embeddings.{embedding}", work):
                 shard = workspace.embedding(embedding, fov)
                 shard.obsm[where] = coordinates[start : start + shard.n_obs]
+                shard.uns[f"{where}_key"] = key
                 start += shard.n_obs
                 # What was there is void once it is replaced, also if this run is killed then.
                 write_shard(

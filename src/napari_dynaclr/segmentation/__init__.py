@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import pending, recorded, result_key, source_key
+from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
@@ -58,14 +60,15 @@ def segment(dataset: Dataset, params: Params | None = None, job: Job | None = No
             for fov in dataset.fovs
         }
         done, todo = pending(dataset, RESULT, keys)
-        for fov in job.track(todo, "segment", done=len(done), total=len(dataset.fovs)):
+        work = job.track(todo, "segment", done=len(done), total=len(dataset.fovs))
+        for fov in claimed(workspace, RESULT, work):
             writer = FovWriter(workspace, RESULT, fov, keys[fov.name], ["labels"])
             start, stop = writer.next_time, fov.shape[0]
             frames = module.segment_fov(fov, start, params)
             for t, labels in enumerate(
                 job.track(frames, fov.name, total=stop, done=start), start=start
             ):
-                writer.write(t, labels[np.newaxis], note=len(np.unique(labels[labels > 0])))
+                writer.write(t, labels[np.newaxis], note=_count(labels))
             counts = pd.DataFrame({"t": np.arange(stop), "cells": writer.notes})
             writer.publish({"cells.csv": counts})
     tables = [
@@ -73,3 +76,9 @@ def segment(dataset: Dataset, params: Params | None = None, job: Job | None = No
         for fov in dataset.fovs
     ]
     return pd.concat(tables, ignore_index=True)[["fov_name", "t", "cells"]]
+
+
+def _count(labels: NDArray[np.uint32]) -> int:
+    import numpy as np
+
+    return len(np.unique(labels[labels > 0]))

@@ -46,8 +46,11 @@ class ImportParams(Params):
 def input_key(dataset: Dataset, fov: Fov, params: ImportParams) -> str:
     """Identify the labels by place and date, so that edited labels are taken anew."""
     place = Path(params.path).expanduser().resolve() if params.path else fov.path
-    inside = place / fov.name if (place / fov.name).is_dir() else place
-    files = [place, *inside.rglob("*")] if place.is_dir() else [place]
+    if not params.path:
+        place = fov.path / "labels"
+    own = [place / fov.name, *(place / f"{fov.file_name}{suffix}" for suffix in _TIFF)]
+    inside = next((path for path in own if path.exists()), place)
+    files = [place, inside, *inside.rglob("*")]
     newest = max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
     return "|".join([source_key(fov), str(place), str(len(files)), str(newest)])
 
@@ -88,7 +91,7 @@ def _own_labels(fov: Fov, name: str) -> Fov:
 
 def _matching_fov(fov: Fov, place: Path) -> Fov:
     labels = open_dataset(place)
-    if fov.name not in labels.fov_names and len(labels.fov_names) == 1:
+    if fov.name not in labels.fov_names and len(labels.fov_names) == 1 and fov.is_only:
         return labels.fovs[0]
     return labels[fov.name]
 
@@ -108,6 +111,11 @@ def _from_tiff(fov: Fov, place: Path, start: int) -> Iterator[NDArray[Any]]:
         if not found:
             raise InvalidInput(f"{place} holds no {fov.file_name}.tif for FOV {fov.name}.")
         file = found[0]
+    elif not fov.is_only:
+        raise InvalidInput(
+            f"{place} is one file, but the dataset has several FOVs: give a folder of files named "
+            "row_column_fov.tif, or open one position of the plate."
+        )
     try:
         with tifffile.TiffFile(file) as tiff:
             shape = [n for n in tiff.series[0].shape if n > 1]

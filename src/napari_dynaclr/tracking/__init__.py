@@ -8,7 +8,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import pending, recorded, result_key
+from napari_dynaclr.core.runs import claimed, pending, recorded, result_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,16 +56,14 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
     module = method.load()
     workspace = dataset.workspace
     with recorded(dataset, method, params):
-        keys = {
-            fov.name: result_key(
-                method,
-                params,
-                workspace.require("segmentation", fov, "segmented cells", "segment"),
-            )
+        inputs = {
+            fov.name: workspace.require("segmentation", fov, "segmented cells", "segment")
             for fov in dataset.fovs
         }
+        keys = {name: result_key(method, params, key) for name, key in inputs.items()}
         done, todo = pending(dataset, RESULT, keys)
-        for fov in job.track(todo, "track", done=len(done), total=len(dataset.fovs)):
+        work = job.track(todo, "track", done=len(done), total=len(dataset.fovs))
+        for fov in claimed(workspace, RESULT, work):
             labels = workspace.labels("segmentation", fov)
             frames = labels.frames(["labels"], allow_empty=True)
             nodes = pd.concat(
@@ -79,7 +77,14 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
             job.report(f"link {fov.name}")
             linked = module.link(nodes, fov.scale, params)
             tracks = to_tracks(linked)
-            writer = FovWriter(workspace, RESULT, fov, keys[fov.name], ["labels"])
+            writer = FovWriter(
+                workspace,
+                RESULT,
+                fov,
+                keys[fov.name],
+                ["labels"],
+                inputs={"segmentation": inputs[fov.name]},
+            )
             start = writer.next_time
             by_time = dict(iter(linked.groupby("t")))
             frames = labels.frames(["labels"], range(start, fov.shape[0]), allow_empty=True)

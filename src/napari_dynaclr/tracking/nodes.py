@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_dynaclr.core.tables import TRACK_COLUMNS, node_id, validate_tracks
+from napari_dynaclr.core.tables import (
+    NODES_PER_FRAME,
+    TRACK_COLUMNS,
+    node_id,
+    parent_ids,
+    validate_tracks,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_LOOKUP = 10_000_000
+"""Labels below this are replaced through a table of that length."""
 
 
 def frame_nodes(labels: NDArray[Any], t: int) -> pd.DataFrame:
@@ -54,11 +63,11 @@ def to_tracks(linked: pd.DataFrame) -> pd.DataFrame:
         the node before it in its track, or the last of the parent track.
     """
     table = linked.sort_values(["track_id", "t"], ignore_index=True)
-    table["id"] = node_id(table["t"], table["label"])
-    before = table.groupby("track_id")["id"].shift(1)
-    last = table.groupby("track_id")["id"].last()
-    parent = before.fillna(table["parent_track_id"].map(last))
-    table["parent_id"] = parent.fillna(-1).astype(np.int64)
+    number = table["label"]
+    if number.max() >= NODES_PER_FRAME:  # the labels of other tools may be any 32-bit number
+        number = table.groupby("t")["label"].rank().astype(np.int64)
+    table["id"] = node_id(table["t"], number)
+    table["parent_id"] = parent_ids(table)
     return validate_tracks(table[TRACK_COLUMNS])
 
 
@@ -74,7 +83,17 @@ def relabel(frame: NDArray[Any], nodes: pd.DataFrame | None) -> NDArray[np.uint3
     """
     if nodes is None:
         return np.zeros(frame.shape, np.uint32)
-    found, index = np.unique(frame, return_inverse=True)
-    track = dict(zip(nodes["label"], nodes["track_id"], strict=True))
-    new = np.array([track.get(int(label), 0) for label in found], np.uint32)
-    return new[index].reshape(frame.shape)
+    labels, tracks = nodes["label"].to_numpy(), nodes["track_id"].to_numpy()
+    last = int(frame.max())
+    if last < _LOOKUP:
+        table = np.zeros(last + 1, np.uint32)
+        here = labels <= last
+        table[labels[here]] = tracks[here]
+        return np.asarray(table[frame])
+    order = np.argsort(labels)
+    inside = np.nonzero(frame)
+    place = np.minimum(np.searchsorted(labels[order], frame[inside]), len(labels) - 1)
+    known = labels[order][place] == frame[inside]
+    result = np.zeros(frame.shape, np.uint32)
+    result[inside] = np.where(known, tracks[order][place], 0)
+    return result

@@ -5,7 +5,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dynaclr.annotation.assign import assign_points
+from napari_dynaclr.core.assign import assign_points
 from napari_dynaclr.tracking.nodes import frame_nodes
 
 FLAT = (1.0, 1.0, 1.0)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dynaclr.annotation.journal import UNKNOWN, Journal, Mark
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.journal import UNKNOWN, Journal, Mark
 
 
 def mark(node, state="infected", task="infection", fov="A/1/0"):

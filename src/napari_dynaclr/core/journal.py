@@ -14,6 +14,8 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
 from napari_dynaclr.core.tasks import UNKNOWN as UNKNOWN
 from napari_dynaclr.core.workspace import now
@@ -40,6 +42,8 @@ class Mark:
         Where it was marked, in pixels.
     task, state
         Such as "infection" and "infected"; an empty state takes the mark away.
+    made_on
+        Key of the tracks the mark was made on: with other tracks, ids mean other cells.
     """
 
     fov_name: str
@@ -51,6 +55,7 @@ class Mark:
     x: float
     task: str
     state: str
+    made_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,19 @@ class Journal:
         self._done: list[Action] = []
         self._undone: list[Action] = []
         self._closing = b""
-        self._replay()
+        self._read = 0
+        self._catch_up()
 
-    def _replay(self) -> None:
+    def _catch_up(self) -> None:
+        """Read what has been appended since, by this or another process."""
         if not self.path.exists():
             return
-        lines = self.path.read_bytes().split(b"\n")
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        lines = data.split(b"\n")
+        self._read += len(data)
+        self._closing = b"" if data else self._closing
         for number, line in enumerate(lines, start=1):
             cut_short = number == len(lines)  # no line feed after it: a crash
             if not line.strip():
@@ -142,17 +154,32 @@ class Journal:
             self._done.append(Action(entry["key"], marks, entry["annotator"], entry["date"]))
             self._undone.clear()
         elif entry["op"] == "undo":
-            self._undone.append(self._done.pop())
+            self._move(entry.get("of"), self._done, self._undone)
         elif entry["op"] == "redo":
-            self._done.append(self._undone.pop())
+            self._move(entry.get("of"), self._undone, self._done)
         else:
             raise ValueError(entry["op"])
 
+    @staticmethod
+    def _move(key: str | None, source: list[Action], target: list[Action]) -> None:
+        """Move the named action (the last, if none is named); it may have moved already."""
+        found = source[-1:] if key is None else [one for one in source if one.key == key]
+        if key is None and not found:
+            raise IndexError("there is no action to move")
+        if found:
+            source.remove(found[-1])
+            target.append(found[-1])
+
     def _append(self, entry: dict[str, Any]) -> None:
-        text = json.dumps(entry, ensure_ascii=False) + "\n"
+        text = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
         with storage_errors(f"write to {self.path}"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _append_whole(self.path, self._closing + text.encode())
+            locks = self.path.with_name(".locks")
+            locks.mkdir(exist_ok=True)
+            with FileLock(locks / self.path.name):
+                self._catch_up()
+                _append_whole(self.path, self._closing + text)
+                self._read += len(self._closing) + len(text)
         self._closing = b""
         self._apply(entry)
 
@@ -173,22 +200,26 @@ class Journal:
         """Take back the last action; None if there is none."""
         if not self._done:
             return None
-        self._append({"op": "undo", "date": now()})
-        return self._undone[-1]
+        action = self._done[-1]
+        self._append({"op": "undo", "of": action.key, "date": now()})
+        return action
 
     def redo(self) -> Action | None:
         """Do the last undone action again; None if there is none."""
         if not self._undone:
             return None
-        self._append({"op": "redo", "date": now()})
-        return self._done[-1]
+        action = self._undone[-1]
+        self._append({"op": "redo", "of": action.key, "date": now()})
+        return action
 
     def states(self) -> dict[tuple[str, int, str], tuple[Mark, Action]]:
         """Return the mark in force for each (fov_name, id, task), and the action it is from."""
         found: dict[tuple[str, int, str], tuple[Mark, Action]] = {}
         for action in self._done:
             for mark in action.marks:
-                found[mark.fov_name, mark.id, mark.task] = (mark, action)
+                place = (mark.fov_name, mark.id, mark.task)
+                found.pop(place, None)  # the last mark comes last, also in the order
+                found[place] = (mark, action)
         return {place: entry for place, entry in found.items() if entry[0].state}
 
     def new_only(self, marks: Iterable[Mark]) -> list[Mark]:
@@ -199,4 +230,5 @@ class Journal:
             for mark in marks
             if (mark.fov_name, mark.id, mark.task) not in known
             or known[mark.fov_name, mark.id, mark.task][0].state != mark.state
+            or known[mark.fov_name, mark.id, mark.task][0].made_on != mark.made_on
         ]
