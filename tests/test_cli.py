@@ -16,13 +16,13 @@ import pytest
 from commands import PROGRAM, digest, run, strays, succeed
 
 from napari_dynaclr import __version__
+from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.registry import MAKERS, METHODS, STAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and ptys are POSIX")
-from napari_dynaclr.core.annotations import current_annotations
 
 # -- help ------------------------------------------------------------------------
 

@@ -232,7 +232,7 @@ def _show_scores(dataset: Dataset, task: str) -> None:
     """Print how well held-out tracks, FOVs and wells were predicted."""
     for split, scores in dataset.workspace.scores(task).items():
         if scores is None:
-            click.echo(f"held-out {split}: no score, no state is annotated in two of them")
+            click.echo(f"held-out {split}: no score, a state is annotated in one {split} only")
             continue
         by_state = ", ".join(f"{state} {f1:.3f}" for state, f1 in scores["f1"].items())
         click.echo(f"held-out {split}: F1 {by_state} ({scores['cells']} annotated cells)")
@@ -290,7 +290,11 @@ def run_command(
         results = run_pipeline(opened, steps, job)
     for stage, result in results.items():
         click.echo(stage)
-        show_table(result)
+        show_table(result, limit=50 if stage == "evaluate" else 5)
+        if stage == "classify":
+            for step in steps:
+                if step.method.stage == stage:
+                    _show_scores(opened, step.params.model_dump()["task"])
     click.echo(f"run: results in {opened.workspace.path}")
 
 
@@ -345,6 +349,7 @@ def demo_command(out: Path, gui: bool) -> None:
 
     if gui and find_spec("napari") is None:
         raise MissingExtra("napari", "napari")
+    click.echo("The demo takes about four minutes on two cores.")
     with terminal_job() as job:
         result = run_demo(out, job)
     show_table(result.table, limit=50)

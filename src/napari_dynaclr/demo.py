@@ -15,6 +15,7 @@ from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import find_method, params
+from napari_dynaclr.core.tables import read_csv
 from napari_dynaclr.embedding import embed
 from napari_dynaclr.evaluation import evaluate
 from napari_dynaclr.pictures import cells_picture, curve_picture, field_picture, map_picture
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
+MOCK_WELL = "A/2"
 CLICKS = 40
 
 
@@ -148,6 +150,10 @@ def _measure(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
     where = f"well {HELD_OUT_WELL}, held out, {CLICKS} clicks"
     note("infection F1", where, by_state["infected"])
     note("infection F1, mean of states", where, by_state["macro"])
+    mock = read_csv(dataset.workspace.predictions("infection"), "predictions")
+    mock = mock[mock["fov_name"].str.startswith(f"{MOCK_WELL}/")]
+    called = (mock["predicted_infection"] == "infected").mean()
+    note("falsely called infected", f"mock well {MOCK_WELL}, no clicks", called)
     smoothness = evaluate(dataset, params("evaluate", "smoothness"), job)
     values = smoothness.set_index("metric")["value"]
     note("smoothness", "features", values["smoothness"])

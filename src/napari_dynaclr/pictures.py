@@ -134,7 +134,8 @@ def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: P
         low, high = np.percentile(grey, [1, 99.7])
         rgb = np.repeat(np.clip((grey - low) / max(high - low, 1e-9), 0, 1)[..., None], 3, axis=2)
         now = here[here["t"] == t]
-        edges = find_boundaries(flat, mode="thick")
+        edges = find_boundaries(flat, mode="inner")
+        edges |= find_boundaries(np.where(edges, 0, flat), mode="inner")  # two pixels wide
         is_state = np.isin(flat, now.loc[now[f"predicted_{task}"] == state, "track_id"])
         rgb[edges & ~is_state] = _rgb(_COLOURS[0])
         rgb[edges & is_state] = _rgb(_COLOURS[1])

@@ -18,7 +18,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import claimed, pending, result_key
 from napari_dynaclr.core.shards import nodes, vectors, write_shard
 from napari_dynaclr.core.tables import PREDICTION_COLUMNS, lineage_roots
-from napari_dynaclr.core.tasks import find_task
+from napari_dynaclr.core.tasks import find_task, task_of_column
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -139,10 +139,11 @@ def _annotated(dataset: Dataset, params: Any, job: Job) -> _Annotated:
             "Nothing has been annotated yet: run 'annotate', or click cells in the viewer."
         )
     if column not in table:
-        known = [name for name in table if str(name).endswith("_state")]
+        tasks = [task_of_column(str(name)) for name in table]
+        known = [task.name for task in tasks if task]
         raise InvalidInput(
             f"No cell has been annotated for '{params.task}' "
-            f"(there are {', '.join(map(str, known)) or 'no annotations'}): run 'annotate' first."
+            f"(there are {', '.join(known) or 'no annotations'}): run 'annotate' first."
         )
     table = table[table[column].notna() & (table[column] != UNKNOWN)]
     parts: list[_Annotated] = []

@@ -43,7 +43,7 @@ def cross_validate(
     groups: NDArray[np.str_],
     folds: int,
 ) -> dict[str, Any] | None:
-    """Score on groups that were not learnt from, every group once.
+    """Score on groups that were not learnt from, each group once at most.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def cross_validate(
     Returns
     -------
     dict or None
-        :func:`scores`; None where no state occurs in two groups, so that nothing
-        can be held out.
+        :func:`scores`; None where some state occurs in one group only, so that
+        nothing can be held out.
     """
     groups_of_rarest = min(len(np.unique(groups[states == state])) for state in np.unique(states))
     parts = min(folds, groups_of_rarest)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 
+_WHOLE = ("track_id", "t", "id", "parent_track_id", "parent_id")
+
 _REACH = 10.0
 """How far in um the cell of a mark may be that was made on other tracks."""
 
@@ -56,7 +58,7 @@ def current_annotations(dataset: Dataset) -> pd.DataFrame:
     if table.empty:
         return pd.DataFrame(columns=ANNOTATION_COLUMNS)
     states = [name for name in table if name not in ANNOTATION_COLUMNS]
-    table = table[[*ANNOTATION_COLUMNS, *states]]
+    table = table[[*ANNOTATION_COLUMNS, *states]].astype(dict.fromkeys(_WHOLE, "int64"))
     return table.sort_values(["fov_name", "t", "id"], ignore_index=True)
 
 
