@@ -216,3 +216,17 @@ def test_stray_nan_pixels_do_no_harm(make_plate):
     image[5, 5] = image[32, 32] = np.nan
     dataset = open_dataset(make_plate("a.zarr", {"A/1/0": image[None, None, None]}))
     assert segment(dataset, ThresholdParams(diameter=20))["cells"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("slices", "step"), [(2, 1.5), (3, 5.0), (5, 2.5)])
+def test_flat_nuclei_of_a_stack_are_found(slices, step):
+    plane = disc((64, 64), (20, 20), 8, 500) + disc((64, 64), (44, 44), 8, 500)
+    image = np.stack([plane] + [np.zeros_like(plane)] * (slices - 1))
+    labels = segment_frame(noisy(image), (step, 0.75, 0.75), ThresholdParams(diameter=12))
+    assert labels[0, 20, 20] != labels[0, 44, 44]
+    assert labels[0, 20, 20] > 0 < labels[0, 44, 44]
+
+
+def test_a_stack_without_cells_has_none():
+    image = noisy(np.zeros((4, 64, 64)))
+    assert segment_frame(image, (5.0, 0.75, 0.75), ThresholdParams()).shape == (4, 64, 64)

@@ -117,7 +117,9 @@ def segment_frame(
     objects = _split(mask, voxel, params.diameter)
     if not flat:
         objects = _trim(objects, signal)
-    labels = _drop_small(objects, params.min_size * _typical_size(diameter))
+    # A stack may be thinner than a nucleus: then only that much of it can be seen.
+    whole = _typical_size(np.minimum(diameter, values.shape))
+    labels = _drop_small(objects, params.min_size * whole)
     return labels[np.newaxis] if flat else labels
 
 
