@@ -36,10 +36,10 @@ def test_marks_stay_with_their_cells_when_segmentation_numbers_them_anew(marked)
 
 def test_an_embedding_of_older_tracks_is_refused(processed):
     segment(processed, params("segment", sensitivity=1.3))
-    with pytest.raises(InvalidInput, match="out of date.*run 'track' again"):
+    with pytest.raises(InvalidInput, match=r"out of date.*run 'track' again"):
         embed(processed)
     track(processed)
-    with pytest.raises(InvalidInput, match="out of date.*run 'embed' again"):
+    with pytest.raises(InvalidInput, match=r"out of date.*run 'embed' again"):
         classify(processed)
 
 

@@ -170,7 +170,12 @@ def _split(
     mask: NDArray[np.bool_], voxel: NDArray[np.floating], diameter: float
 ) -> NDArray[np.int32]:
     """Split touching nuclei at the necks of the distance transform."""
-    distance = ndimage.distance_transform_edt(mask, sampling=voxel)
+    if mask.ndim == 3 and mask.shape[0] * voxel[0] < diameter:
+        # Thinner than a nucleus: the next slice is near everywhere, only the plane tells.
+        planes = [ndimage.distance_transform_edt(plane, sampling=voxel[1:]) for plane in mask]
+        distance = np.stack(planes)
+    else:
+        distance = ndimage.distance_transform_edt(mask, sampling=voxel)
     distance = ndimage.gaussian_filter(np.asarray(distance, np.float32), 0.08 * diameter / voxel)
     objects, _ = ndimage.label(mask)
     reach = np.maximum(1, np.round(0.3 * diameter / voxel)).astype(int)
