@@ -177,7 +177,7 @@ def test_without_annotations_it_says_what_to_do(embedded):
 
 def test_a_task_nobody_annotated_names_those_there_are(embedded):
     embedded.annotate(embedded.some())
-    with pytest.raises(InvalidInput, match=r"'death' \(there are infection_state\)"):
+    with pytest.raises(InvalidInput, match=r"'death' \(there are infection\)"):
         run(embedded, task="death")
 
 
