@@ -78,7 +78,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def replace_folder(source: Path, target: Path) -> None:
     """Move the folder ``source`` to ``target``, in place of what was there.
 
-    A reader sees the old folder or the new one; a crash between the two renames
+    A reader sees the old folder, for an instant none, then the new one; a crash between the two renames
     leaves the old one under a hidden name and the new one at ``source``, from
     where the next run publishes it again.
     """
