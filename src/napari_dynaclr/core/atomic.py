@@ -78,9 +78,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def replace_folder(source: Path, target: Path) -> None:
     """Move the folder ``source`` to ``target``, in place of what was there.
 
-    A reader sees the old folder, for an instant none, then the new one; a crash between the two renames
-    leaves the old one under a hidden name and the new one at ``source``, from
-    where the next run publishes it again.
+    A reader sees the old folder, for an instant none, then the new one; a crash
+    between the two renames leaves the old one under a hidden name and the new one at
+    ``source``, from where the next run publishes it again.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     old = _old(target)
