@@ -8,6 +8,7 @@ from PIL import Image
 
 from napari_dynaclr import pictures
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
+from napari_dynaclr.core.tasks import PALETTE
 
 
 @pytest.fixture
@@ -61,6 +62,13 @@ def test_the_curve_is_the_percentage_of_each_well(processed, truth, tmp_path, fi
         assert percent == pytest.approx(100 * (here == "infected").mean())
     assert lines["B/1 true"].get_xdata().tolist() == [t / 2 for t in range(10)]
     assert lines["A/1 true"].get_ydata().max() == 0
+    bands = [band.get_paths()[0].vertices for band in axes.collections]
+    assert len(bands) == 2, "of what is predicted, not of the truth"
+    for well, band in zip(("A/1", "B/1"), bands, strict=True):
+        for x, y in lines[f"{well} predicted"].get_xydata():
+            at_x = band[np.isclose(band[:, 0], x), 1]
+            assert 0 <= at_x.min() <= y <= at_x.max() <= 100
+            assert at_x.max() - at_x.min() > 1
 
 
 def test_the_field_outlines_cells_in_the_colour_of_their_state(processed, tmp_path, figures):
@@ -77,7 +85,7 @@ def test_the_field_outlines_cells_in_the_colour_of_their_state(processed, tmp_pa
         image = axes.images[0].get_array()
         there = {
             state: np.isclose(image, pictures._rgb(colour)).all(axis=2).any()
-            for state, colour in zip(("uninfected", "infected"), pictures._COLOURS[:2], strict=True)
+            for state, colour in zip(("uninfected", "infected"), PALETTE[:2], strict=True)
         }
         states = set(predictions.loc[predictions["t"] == t, "predicted_infection"])
         assert there == {state: state in states for state in ("uninfected", "infected")}

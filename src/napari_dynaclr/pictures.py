@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
+from napari_dynaclr.classification.curve import state_curve
 from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import MissingInput
 from napari_dynaclr.core.patches import iter_patches
 from napari_dynaclr.core.shards import nodes
 from napari_dynaclr.core.tables import read_csv
-from napari_dynaclr.core.tasks import find_task
+from napari_dynaclr.core.tasks import PALETTE, find_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
-
-# Okabe and Ito's colours, which colour-blind readers can tell apart; negative state first.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 def map_picture(dataset: Dataset, embedding: str, method: str, task: str, file: Path) -> Path:
@@ -57,10 +55,10 @@ def map_picture(dataset: Dataset, embedding: str, method: str, task: str, file: 
     figure.colorbar(dots, ax=left, label=f"time ({unit})")
     left.set_title("time")
     names = _states(task, state)
-    colour = np.array([_COLOURS[names.index(name) % len(_COLOURS)] for name in state])
+    colour = np.array([PALETTE[names.index(name) % len(PALETTE)] for name in state])
     right.scatter(*place[order].T, c=colour[order], s=3, linewidths=0)
     for i, name in enumerate(names):
-        right.scatter([], [], c=_COLOURS[i % len(_COLOURS)], label=f"{name} (predicted)", s=30)
+        right.scatter([], [], c=PALETTE[i % len(PALETTE)], label=f"{name} (predicted)", s=30)
     right.legend(frameon=False)
     right.set_title(task)
     low, high = np.percentile(place, [2, 98], axis=0)
@@ -79,6 +77,9 @@ def curve_picture(
 ) -> Path:
     """Draw the fraction of cells in a state over time, per well (dynaclr.txt, Fig. 2c).
 
+    The band is where the fraction lies with 95 % probability; see
+    :func:`~napari_dynaclr.classification.curve.state_curve`.
+
     Parameters
     ----------
     dataset
@@ -93,28 +94,28 @@ def curve_picture(
     predictions = read_csv(dataset.workspace.predictions(task), "predictions")
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    hours = _hours(dataset.fovs[0])
-    _curves(axes, predictions, f"predicted_{task}", state, hours, "-", " predicted")
+    interval = dataset.fovs[0].frame_interval
+    curve = state_curve(predictions, f"predicted_{task}", state, interval)
+    _curves(axes, curve, "-", " predicted", band=True)
     if truth is not None:
         true_states = read_csv(truth, "true states")
-        _curves(axes, true_states, find_task(task).column, state, hours, "--", " true")
-    unit = "hours" if dataset.fovs[0].frame_interval else "frame"
+        curve = state_curve(true_states, find_task(task).column, state, interval)
+        _curves(axes, curve, "--", " true", band=False)
+    unit = "hours" if interval else "frame"
     axes.set(xlabel=f"time ({unit})", ylabel=f"{state} cells (%)", ylim=(-2, 102))
     axes.legend(frameon=False, ncols=2, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     return _save(figure, file)
 
 
-def _curves(
-    axes: Axes, table: pd.DataFrame, column: str, state: str, hours: float, line: str, label: str
-) -> None:
-    well = table["fov_name"].str.rpartition("/")[0]
-    percent = (table[column] == state).groupby([well, table["t"]]).mean() * 100
-    for i, (name, curve) in enumerate(percent.groupby(level=0)):
-        times = curve.index.get_level_values("t") * hours
-        axes.plot(
-            times, curve.to_numpy(), line, c=_COLOURS[i % len(_COLOURS)], label=f"{name}{label}"
-        )
+def _curves(axes: Axes, curve: pd.DataFrame, line: str, label: str, band: bool) -> None:
+    for i, (well, part) in enumerate(curve.groupby("well")):
+        time = part["hours"].fillna(part["t"]).to_numpy()
+        low, middle, high = (100 * part[name].to_numpy() for name in ("low", "fraction", "high"))
+        colour = PALETTE[i % len(PALETTE)]
+        axes.plot(time, middle, line, c=colour, label=f"{well}{label}")
+        if band:
+            axes.fill_between(time, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: Path) -> Path:
@@ -137,8 +138,8 @@ def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: P
         edges = find_boundaries(flat, mode="inner")
         edges |= find_boundaries(np.where(edges, 0, flat), mode="inner")  # two pixels wide
         is_state = np.isin(flat, now.loc[now[f"predicted_{task}"] == state, "track_id"])
-        rgb[edges & ~is_state] = _rgb(_COLOURS[0])
-        rgb[edges & is_state] = _rgb(_COLOURS[1])
+        rgb[edges & ~is_state] = _rgb(PALETTE[0])
+        rgb[edges & is_state] = _rgb(PALETTE[1])
         axes.imshow(rgb)
         axes.set_title(f"{fov.name}, {channel}, {t * _hours(fov):g} {_unit(fov)}", fontsize=10)
         axes.axis("off")
@@ -185,7 +186,7 @@ def cells_picture(
 
 def _states(task: str, found: NDArray[Any]) -> list[str]:
     """States in a lasting order: the task's own, the negative first."""
-    known = [state for state in find_task(task).states if state in found]
+    known = [state for state in find_task(task).state_names if state in found]
     return known + sorted(set(found) - set(known))
 
 

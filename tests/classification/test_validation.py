@@ -6,7 +6,7 @@ from sklearn.metrics import f1_score
 
 from napari_dynaclr import classify
 from napari_dynaclr.classification import linear
-from napari_dynaclr.classification.validation import cross_validate, scores
+from napari_dynaclr.classification.validation import calibration, cross_validate, scores
 from napari_dynaclr.core.registry import parse
 
 
@@ -21,9 +21,13 @@ class Spy:
         self.states.append(states)
         return self
 
-    def predict(self, vectors):
+    @property
+    def classes_(self):
+        return np.unique(self.states[-1])
+
+    def predict_proba(self, vectors):
         self.tested.append(vectors[:, 0].tolist())
-        return np.full(len(vectors), "a")
+        return np.tile([0.75, 0.25], (len(vectors), 1))
 
 
 def cells(count=60, groups=12, seed=0):
@@ -53,6 +57,47 @@ def test_folds_are_lowered_to_the_groups_of_the_rarest_state():
     found = cross_validate(spy, np.zeros((20, 1), np.float32), states, groups, 10)
     assert len(spy.trained) == 3
     assert found["cells"] == 20
+    assert found["confusion"] == [[10, 0], [10, 0]]
+    assert found["calibration"] == {
+        "confidence": [0.75], "accuracy": [0.5], "cells": [20], "expected_error": 0.25
+    }  # fmt: skip
+
+
+def test_a_state_that_a_fold_has_not_learnt_has_no_chance_there():
+    states = np.array(["a", "a", "b", "b", "c", "c"] * 2)
+    groups = np.array(["1", "2"] * 6)
+
+    class Blind(Spy):
+        """Never learns of b."""
+
+        classes_ = np.array(["a", "c"])
+
+    found = cross_validate(Blind(), np.zeros((12, 1), np.float32), states, groups, 2)
+    assert found["states"] == ["a", "b", "c"]
+    assert np.array(found["confusion"])[:, 1].sum() == 0
+    assert found["calibration"]["confidence"] == [0.75]
+
+
+def test_calibration_of_known_bins():
+    probability = np.array([[0.95, 0.05]] * 10 + [[0.35, 0.65]] * 4 + [[0.5, 0.5]])
+    truth = np.array([*"aaaaaaaaab", *"bbab", "a"])
+    found = calibration(truth, ["a", "b"], probability)
+    np.testing.assert_allclose(found["confidence"], [0.5, 0.65, 0.95])
+    np.testing.assert_allclose(found["accuracy"], [1, 0.75, 0.9])
+    assert found["cells"] == [1, 4, 10]
+    assert found["expected_error"] == pytest.approx((0.5 * 1 + 0.1 * 4 + 0.05 * 10) / 15)
+
+
+def test_an_honest_classifier_is_told_from_one_that_boasts():
+    generator = np.random.default_rng(0)
+    p = generator.uniform(size=20_000)
+    truth = np.where(generator.random(len(p)) < p, "a", "b")
+
+    def error(of_a):
+        return calibration(truth, ["a", "b"], np.stack([of_a, 1 - of_a], 1))["expected_error"]
+
+    assert error(p) < 0.02
+    assert error(np.where(p > 0.5, 0.99, 0.01)) > 0.2
 
 
 def test_a_state_of_one_group_only_cannot_be_held_out():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -201,6 +202,22 @@ def test_an_import_repeated_adds_nothing(path):
     assert journal.new_only(marks) == []
     changed = mark(2, "infected")
     assert journal.new_only([mark(1), changed, mark(3)]) == [changed, mark(3)]
+
+
+def test_journals_without_the_word_carried_are_read(path):
+    journal = Journal(path)
+    journal.add([mark(1)])
+    text = path.read_text()
+    assert '"carried": false' in text
+    path.write_text(text.replace(', "carried": false', ""))
+    assert Journal(path).states() == journal.states()
+
+
+def test_a_look_at_a_cell_is_new_where_its_state_was_carried(path):
+    journal = Journal(path)
+    journal.add([replace(mark(1), carried=True)])
+    assert Journal(path).states()["A/1/0", 1, "infection"][0].carried
+    assert journal.new_only([mark(1)]) == [mark(1)]
 
 
 def test_who_and_when_are_written(path):

@@ -13,7 +13,7 @@ def test_a_known_task_is_found_by_name_and_by_column(task):
 
 
 def test_columns_and_states_are_those_of_napari_iohub():
-    assert {task.column: set(task.states) for task in TASKS} == {
+    assert {task.column: set(task.state_names) for task in TASKS} == {
         "cell_division_state": {"mitosis", "interphase"},
         "infection_state": {"infected", "uninfected"},
         "organelle_state": {"remodel", "noremodel"},

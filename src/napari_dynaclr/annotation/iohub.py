@@ -30,6 +30,7 @@ class IohubParams(Params):
     path: str = Field(
         title="Annotation table",
         description="CSV with the track columns and columns such as infection_state.",
+        json_schema_extra={"path": "file", "filter": "CSV (*.csv)"},
     )
     annotator: str = Field(
         "",

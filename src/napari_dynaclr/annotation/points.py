@@ -31,6 +31,7 @@ class PointsParams(Params):
         title="Points",
         description="CSV with t, y, x (pixels), optionally z, fov_name and state; "
         "napari's own export of a Points layer is read too.",
+        json_schema_extra={"path": "file", "filter": "CSV (*.csv)"},
     )
     task: str = Field(
         "infection",
@@ -38,6 +39,7 @@ class PointsParams(Params):
         description="What the states are about, such as infection, division or your own.",
         min_length=1,
         pattern=r"^\w[\w-]*$",
+        json_schema_extra={"choices": "tasks", "editable": True},
     )
     state: str = Field(
         "",
@@ -52,7 +54,10 @@ class PointsParams(Params):
         le=1000,
     )
     annotator: str = Field(
-        "", title="Annotator", description="Who annotated; the user of this computer if empty."
+        "",
+        title="Annotator",
+        description="Who annotated; the user of this computer if empty.",
+        json_schema_extra={"advanced": True},
     )
 
 

@@ -25,9 +25,13 @@ class LinearParams(Params):
         description="Which annotations to learn: infection, division or your own.",
         min_length=1,
         pattern=r"^\w[\w-]*$",
+        json_schema_extra={"choices": "tasks"},
     )
     embedding: str = Field(
-        "features", title="Embedding", description="Which embedding to classify on."
+        "features",
+        title="Embedding",
+        description="Which embedding to classify on.",
+        json_schema_extra={"choices": "embeddings"},
     )
     strength: float = Field(
         1.0,
@@ -35,13 +39,21 @@ class LinearParams(Params):
         description="Less than 1 trusts few annotations less and gives smoother decisions.",
         gt=0,
         le=1e6,
+        json_schema_extra={"advanced": True},
     )
     class_weight: Literal["balanced", "none"] = Field(
         "balanced",
         title="Class weights",
         description="Let rare states count as much as frequent ones, or every click the same.",
     )
-    folds: int = Field(5, title="Folds", description="Parts of the cross-validation.", ge=2, le=100)
+    folds: int = Field(
+        5,
+        title="Folds",
+        description="Parts of the cross-validation.",
+        ge=2,
+        le=100,
+        json_schema_extra={"advanced": True},
+    )
     learn_from: tuple[str, ...] = Field(
         (),
         title="Learn from",

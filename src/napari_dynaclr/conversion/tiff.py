@@ -50,6 +50,7 @@ class TiffParams(Params):
         description="Axes of each file, such as TCYX or ZYX, where the file does not say; "
         "an axis without a name counts as time.",
         pattern=r"^[TCZYXtczyx]*$",
+        json_schema_extra={"advanced": True},
     )
     pattern: str = Field(
         "",
@@ -57,6 +58,7 @@ class TiffParams(Params):
         description="Regular expression with the groups fov, t, c or z that says what a file "
         "holds, such as '(?P<fov>\\w+)_t(?P<t>\\d+)_(?P<c>\\w+)'. Without one, a folder of "
         "single images is one movie in the order of the names, and every stack is a FOV.",
+        json_schema_extra={"advanced": True},
     )
     channels: tuple[str, ...] = Field(
         (),
@@ -65,7 +67,10 @@ class TiffParams(Params):
         "is named.",
     )
     version: Literal["0.4", "0.5"] = Field(
-        "0.5", title="OME-Zarr version", description="0.4 is read by older tools too."
+        "0.5",
+        title="OME-Zarr version",
+        description="0.4 is read by older tools too.",
+        json_schema_extra={"advanced": True},
     )
 
 

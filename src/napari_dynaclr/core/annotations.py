@@ -14,6 +14,8 @@ from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, TRACK_COLUMNS
 from napari_dynaclr.core.tasks import find_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.journal import Action, Mark
@@ -45,21 +47,34 @@ def current_annotations(dataset: Dataset) -> pd.DataFrame:
         per task, blank where a node was not annotated for that task: napari-iohub's
         form.
     """
-    by_fov: dict[str, list[tuple[Mark, Action]]] = {}
-    for mark, action in Journal(dataset.workspace.journal).states().values():
-        by_fov.setdefault(mark.fov_name, []).append((mark, action))
     rows: dict[tuple[str, int], dict[str, Any]] = {}
-    for name, entries in by_fov.items():
-        for node, mark, action in _nodes(dataset, name, entries):
-            row = rows.setdefault((name, node["id"]), {"fov_name": name, **node})
-            row |= {"annotator": action.annotator, "date": action.date, "version": VERSION}
-            row[find_task(mark.task).column] = mark.state
+    for name, node, mark, action in current_marks(dataset):
+        row = rows.setdefault((name, node["id"]), {"fov_name": name, **node})
+        row |= {"annotator": action.annotator, "date": action.date, "version": VERSION}
+        row[find_task(mark.task).column] = mark.state
     table = pd.DataFrame(list(rows.values()))
     if table.empty:
         return pd.DataFrame(columns=ANNOTATION_COLUMNS)
     states = [name for name in table if name not in ANNOTATION_COLUMNS]
     table = table[[*ANNOTATION_COLUMNS, *states]].astype(dict.fromkeys(_WHOLE, "int64"))
     return table.sort_values(["fov_name", "t", "id"], ignore_index=True)
+
+
+def current_marks(dataset: Dataset) -> Iterator[tuple[str, dict[str, Any], Mark, Action]]:
+    """Iterate over the marks in force and the cells they belong to now.
+
+    Yields
+    ------
+    tuple
+        FOV name, the node (:data:`~napari_dynaclr.core.tables.TRACK_COLUMNS`), the mark,
+        and the action that it is from.
+    """
+    by_fov: dict[str, list[tuple[Mark, Action]]] = {}
+    for mark, action in Journal(dataset.workspace.journal).states().values():
+        by_fov.setdefault(mark.fov_name, []).append((mark, action))
+    for name, entries in by_fov.items():
+        for node, mark, action in _nodes(dataset, name, entries):
+            yield name, node, mark, action
 
 
 def _nodes(

@@ -92,6 +92,10 @@ class Dataset:
             fov.is_only = len(self.whole.fov_names) == 1
         return fovs
 
+    def refresh(self) -> None:
+        """Look again at what there is of every FOV, after a stage has added channels."""
+        self.__dict__.pop("_fovs", None)
+
     @property
     def fovs(self) -> list[Fov]:
         """All FOVs; the metadata of each is read when it is first used."""

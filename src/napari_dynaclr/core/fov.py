@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 # What the codecs raise on a damaged chunk; zlib's and lzma's errors are plain exceptions.
-_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Fov:
@@ -193,7 +193,7 @@ class Fov:
             places = [i for i, (s, _) in enumerate(sources) if s is source]
             try:
                 data = source.read(start, stop, [sources[i][1] for i in places])
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 until = f"-{stop - 1}" if stop - start > 1 else ""
                 raise InvalidInput(
                     f"Cannot read FOV {self.name}, time point {start}{until}, channel "

@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_dynaclr.core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -44,6 +47,27 @@ class Progress:
     seconds_left: float | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """A time point of a FOV's result that can be looked at before the rest is done.
+
+    Attributes
+    ----------
+    result
+        Name of the result, such as "segmentation".
+    fov_name, t
+        What it is of.
+    image
+        Folder of the unfinished image, an OME-Zarr FOV that grows; it goes when the
+        result is complete.
+    """
+
+    result: str
+    fov_name: str
+    t: int
+    image: Path
+
+
 class Job:
     """One run of some stage: reports progress, and stops when asked.
 
@@ -54,10 +78,17 @@ class Job:
     ----------
     on_progress
         Called with each :class:`Progress`, on the thread that does the work.
+    on_part
+        Called with each :class:`Part`, on the same thread.
     """
 
-    def __init__(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_part: Callable[[Part], None] | None = None,
+    ) -> None:
         self._on_progress = on_progress
+        self._on_part = on_part
         self.notes: list[str] = []
         """What the user should know about the result, a sentence each."""
         self._cancel = threading.Event()
@@ -86,6 +117,11 @@ class Job:
     def note(self, text: str) -> None:
         """Keep a sentence to tell the user with the result; the job goes on."""
         self.notes.append(text)
+
+    def made(self, part: Part) -> None:
+        """Tell the listener that a time point is there to be looked at."""
+        if self._on_part is not None:
+            self._on_part(part)
 
     def report(
         self, text: str, done: int = 0, total: int = 0, seconds_left: float | None = None

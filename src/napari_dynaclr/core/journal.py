@@ -11,7 +11,7 @@ import getpass
 import json
 import os
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -44,6 +44,9 @@ class Mark:
         Such as "infection" and "infected"; an empty state takes the mark away.
     made_on
         Key of the tracks the mark was made on: with other tracks, ids mean other cells.
+    carried
+        Whether the state follows from a mark on another cell of the lineage, rather
+        than from a look at this one.
     """
 
     fov_name: str
@@ -56,6 +59,7 @@ class Mark:
     task: str
     state: str
     made_on: str = ""
+    carried: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class Journal:
                     "key": uuid.uuid4().hex[:12],
                     "annotator": annotator or default_annotator(),
                     "date": now(),
-                    "marks": [asdict(mark) for mark in marks],
+                    "marks": [vars(mark) for mark in marks],
                 }
             )
 
@@ -224,11 +228,13 @@ class Journal:
 
     def new_only(self, marks: Iterable[Mark]) -> list[Mark]:
         """Leave out marks that are in force already, so that an import can be repeated."""
-        known = self.states()
+        known = {
+            place: (mark.state, mark.made_on, mark.carried)
+            for place, (mark, _) in self.states().items()
+        }
         return [
             mark
             for mark in marks
-            if (mark.fov_name, mark.id, mark.task) not in known
-            or known[mark.fov_name, mark.id, mark.task][0].state != mark.state
-            or known[mark.fov_name, mark.id, mark.task][0].made_on != mark.made_on
+            if known.get((mark.fov_name, mark.id, mark.task))
+            != (mark.state, mark.made_on, mark.carried)
         ]

@@ -87,7 +87,7 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Multiscale:
     """Level 0 of a multiscale image, whatever axes it has.
 

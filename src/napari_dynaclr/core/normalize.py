@@ -249,3 +249,34 @@ def _over_dataset(dataset: Dataset, channels: Sequence[str], job: Job) -> dict[s
                 [int(np.prod(fov.shape)) for fov in fovs],
             )
     return {channel: known[channel] for channel in channels}
+
+
+def contrast(dataset: Dataset, fov: Fov, channel: str) -> tuple[float, float]:
+    """Return limits of intensity between which an image is well seen.
+
+    Taken from the dataset's or the workspace's statistics where there are any, else
+    from a thin sample of the first, the middle and the last time point.
+
+    Parameters
+    ----------
+    dataset
+        For the workspace.
+    fov, channel
+        The image.
+    """
+    known = _from_source(fov, channel, "fov_statistics")
+    if known is None:
+        file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
+        known = _load(file, source_key(fov)).get(channel, {}).get("fov_statistics")
+    if known is None or not {"p1", "p99", "max"} <= set(known):
+        last = fov.shape[0] - 1
+        times = sorted({0, last // 2, last})
+        frames = [
+            frame[0, :, :: GRID // 4, :: GRID // 4]
+            for _, frame in fov.frames([channel], times, allow_empty=True)
+        ]
+        low, high = np.percentile(np.stack(frames).astype(np.float64), [0.5, 99.8])
+    else:
+        low, high = float(known["p1"]), float(known["p99"])
+        high = min(float(known["max"]), high + 0.3 * (high - low))
+    return float(low), float(high if high > low else low + 1)

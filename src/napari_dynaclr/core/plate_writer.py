@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dynaclr.core.atomic import TEMPORARY, remove, replace_folder, write_csv, write_text
+from napari_dynaclr.core.job import Part
 from napari_dynaclr.core.multiscale import ome_attributes
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ class FovWriter:
         self._array[t] = frame
         self.notes.append(note)
         write_text(self._progress, json.dumps(self.notes))
+
+    def part(self, t: int) -> Part:
+        """Describe a time point that has been written, for those who want to look."""
+        return Part(self._result, self._fov.name, t, self._image)
 
     def publish(self, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
         """Move the finished FOV into its plate and mark it complete.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_dynaclr.core.atomic import recover_folder, remove, replace_folder
 
@@ -101,3 +101,53 @@ def standardized(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     for rows in blocks:
         matrix[rows] /= deviation
     return matrix
+
+
+def read_parts(path: Path) -> dict[str, Any]:
+    """Read a shard's maps and predictions, without its vectors.
+
+    Parameters
+    ----------
+    path
+        The shard.
+
+    Returns
+    -------
+    dict
+        ``maps``: by method, (cells, dimensions); ``predictions``: by task, the states
+        and their probabilities (cells, states).
+    """
+    import anndata as ad
+    import numpy as np
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    group = zarr.open_group(path, mode="r")
+    held = cast("zarr.Group", group["obsm"]) if "obsm" in group else {}
+    maps, predictions = {}, {}
+    for name in held:
+        task = name.removeprefix("predicted_").removesuffix("_proba")
+        if name.startswith("X_"):
+            maps[name.removeprefix("X_")] = np.asarray(held[name], np.float32)
+        elif name == f"predicted_{task}_proba":
+            states = ad.io.read_elem(group[f"uns/predicted_{task}_classes"])
+            predictions[task] = (tuple(map(str, states)), np.asarray(held[name], np.float32))
+    return {"maps": maps, "predictions": predictions}
+
+
+def read_feature(path: Path, column: int) -> NDArray[np.float32]:
+    """Read one dimension of a shard's vectors, (cells,)."""
+    import numpy as np
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    return np.asarray(zarr.open_array(path / "X", mode="r")[:, column], np.float32)
+
+
+def feature_names(path: Path) -> list[str]:
+    """Names of the dimensions of a shard's vectors."""
+    import anndata as ad
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    return [str(name) for name in ad.io.read_elem(zarr.open_group(path / "var", mode="r")).index]

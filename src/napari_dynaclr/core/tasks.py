@@ -14,6 +14,39 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 """State of a cell that someone looked at and could not decide."""
 
+PALETTE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#F0E442",
+)
+"""Okabe and Ito's colours, which colour-blind readers can tell apart; the negative's first."""
+
+GREY = "#999999"
+"""Colour of what is unknown."""
+
+
+@dataclass(frozen=True)
+class State:
+    """One of the states of a task.
+
+    Attributes
+    ----------
+    name
+        As in tables: "infected".
+    colour
+        As ``#rrggbb``.
+    key
+        The key that gives it to a cell, such as "1"; empty for none.
+    """
+
+    name: str
+    colour: str
+    key: str = ""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -26,19 +59,55 @@ class Task:
     column
         Its column in annotation tables.
     states
-        Possible states, the negative first.
+        Possible states, the negative first; none where they are not known.
+    carry_forward
+        Whether a mark holds for the rest of the track, until the next one.
+    inherit
+        Whether daughters inherit what their mother ended with, and theirs from them;
+        of a task that is carried forward.
     """
 
     name: str
     column: str
-    states: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    carry_forward: bool = False
+    inherit: bool = False
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the states, in order."""
+        return tuple(state.name for state in self.states)
+
+    @property
+    def choices(self) -> tuple[State, ...]:
+        """What can be said of a cell: the states, then "unknown", on key 0 if that is free."""
+        taken = any(state.key == "0" for state in self.states)
+        return (*self.states, State(UNKNOWN, GREY, "" if taken else "0"))
+
+    def colour(self, state: str) -> str:
+        """Colour of a state; grey if it is none of the task's."""
+        return next((one.colour for one in self.states if one.name == state), GREY)
+
+
+def new_states(*names: str) -> tuple[State, ...]:
+    """Make states with the colours of :data:`PALETTE` and the keys 1, 2, ... in turn."""
+    return tuple(
+        State(name, PALETTE[i % len(PALETTE)], str(i + 1) if i < 9 else "")
+        for i, name in enumerate(names)
+    )
 
 
 TASKS: tuple[Task, ...] = (
-    Task("infection", "infection_state", ("uninfected", "infected")),
-    Task("division", "cell_division_state", ("interphase", "mitosis")),
-    Task("organelle", "organelle_state", ("noremodel", "remodel")),
-    Task("death", "cell_death_state", ("alive", "dead")),
+    Task(
+        "infection",
+        "infection_state",
+        new_states("uninfected", "infected"),
+        carry_forward=True,
+        inherit=True,
+    ),
+    Task("division", "cell_division_state", new_states("interphase", "mitosis")),
+    Task("organelle", "organelle_state", new_states("noremodel", "remodel")),
+    Task("death", "cell_death_state", new_states("alive", "dead"), carry_forward=True),
 )
 """Tasks known from the start; any other name is a task of the user's own."""
 
@@ -68,7 +137,7 @@ def refuse_typos(states: Iterable[str], task: str, source: object) -> None:
     InvalidInput
         Naming the state and the one that was probably meant.
     """
-    known = find_task(task).states
+    known = find_task(task).state_names
     for state in dict.fromkeys(states):
         if not known or state in (*known, UNKNOWN):
             continue

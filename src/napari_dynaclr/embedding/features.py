@@ -58,6 +58,7 @@ class FeaturesParams(Params):
         (),
         title="Channels",
         description="Channels to measure; all of the dataset if none is named.",
+        json_schema_extra={"choices": "channels"},
     )
     normalization: Literal["dataset", "fov", "timepoint", "none"] = Field(
         "fov",
@@ -80,12 +81,18 @@ class FeaturesParams(Params):
         le=1000,
     )
     radial_bins: int = Field(
-        6, title="Radial bins", description="Rings of the radial profile.", ge=1, le=50
+        6,
+        title="Radial bins",
+        description="Rings of the radial profile.",
+        ge=1,
+        le=50,
+        json_schema_extra={"advanced": True},
     )
     empty_frames: Literal["error", "skip"] = Field(
         "error",
         title="Empty frames",
         description="Stop at a frame of nothing but zeros or NaN, or measure it as it is.",
+        json_schema_extra={"advanced": True},
     )
 
 

@@ -27,8 +27,14 @@ class ClassificationParams(Params):
     truth: str = Field(
         title="Truth",
         description="CSV of true states: fov_name, t, y, x and a column such as infection_state.",
+        json_schema_extra={"path": "file", "filter": "CSV (*.csv)"},
     )
-    task: str = Field("infection", title="Task", description="Which predictions to measure.")
+    task: str = Field(
+        "infection",
+        title="Task",
+        description="Which predictions to measure.",
+        json_schema_extra={"choices": "tasks"},
+    )
     radius: float = Field(
         6.0,
         title="Reach (um)",

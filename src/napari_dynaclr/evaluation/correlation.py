@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 class CorrelationParams(Params):
     """Settings of the correlation (dynaclr.txt, Fig. 2d, Fig. S4)."""
 
-    embedding: str = Field("features", title="Embedding", description="Which embedding.")
+    embedding: str = Field(
+        "features",
+        title="Embedding",
+        description="Which embedding.",
+        json_schema_extra={"choices": "embeddings"},
+    )
     features: str = Field(
-        "features", title="Features", description="Embedding that holds the engineered features."
+        "features",
+        title="Features",
+        description="Embedding that holds the engineered features.",
+        json_schema_extra={"choices": "embeddings"},
     )
     components: int = Field(
         4, title="Components", description="How many principal components.", ge=1, le=100

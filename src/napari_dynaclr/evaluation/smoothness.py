@@ -26,7 +26,12 @@ _GRID_POINTS = 2001
 class SmoothnessParams(Params):
     """Settings of the measures of temporal regularity."""
 
-    embedding: str = Field("features", title="Embedding", description="Which embedding.")
+    embedding: str = Field(
+        "features",
+        title="Embedding",
+        description="Which embedding.",
+        json_schema_extra={"choices": "embeddings"},
+    )
     standardize: bool = Field(
         True,
         title="Standardise",
@@ -39,8 +44,15 @@ class SmoothnessParams(Params):
         description="Random pairs drawn per adjacent pair.",
         ge=1,
         le=1000,
+        json_schema_extra={"advanced": True},
     )
-    seed: int = Field(0, title="Seed", description="Makes the random pairs repeatable.", ge=0)
+    seed: int = Field(
+        0,
+        title="Seed",
+        description="Makes the random pairs repeatable.",
+        ge=0,
+        json_schema_extra={"advanced": True},
+    )
 
 
 def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFrame:

@@ -38,6 +38,7 @@ class TrackingParams(Params):
     truth: str = Field(
         title="Truth",
         description="OME-Zarr plate of label images by track id, with tracks.csv beside each.",
+        json_schema_extra={"path": "folder"},
     )
     channel: str = Field(
         "", title="Channel", description="Channel of the true labels; the first if empty."

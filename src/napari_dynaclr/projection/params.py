@@ -10,4 +10,9 @@ from napari_dynaclr.core.params import Params
 class ProjectionParams(Params):
     """Settings of a projection."""
 
-    embedding: str = Field("features", title="Embedding", description="Which embedding to map.")
+    embedding: str = Field(
+        "features",
+        title="Embedding",
+        description="Which embedding to map.",
+        json_schema_extra={"choices": "embeddings"},
+    )

@@ -40,6 +40,7 @@ class PhateParams(ProjectionParams):
         description="How sharply a neighbourhood ends; less connects more.",
         gt=0,
         le=1000,
+        json_schema_extra={"advanced": True},
     )
     fit_cells: int = Field(
         20_000,
@@ -48,8 +49,15 @@ class PhateParams(ProjectionParams):
         "are placed in it.",
         ge=100,
         le=1_000_000,
+        json_schema_extra={"advanced": True},
     )
-    seed: int = Field(0, title="Seed", description="Makes the map repeatable.", ge=0)
+    seed: int = Field(
+        0,
+        title="Seed",
+        description="Makes the map repeatable.",
+        ge=0,
+        json_schema_extra={"advanced": True},
+    )
 
 
 def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[np.float32]:

@@ -37,7 +37,13 @@ class UmapParams(ProjectionParams):
         ge=0,
         le=1,
     )
-    seed: int = Field(0, title="Seed", description="Makes the map repeatable.", ge=0)
+    seed: int = Field(
+        0,
+        title="Seed",
+        description="Makes the map repeatable.",
+        ge=0,
+        json_schema_extra={"advanced": True},
+    )
 
 
 def fit(vectors: NDArray[np.float32], params: UmapParams, job: Job) -> NDArray[np.float32]:

@@ -31,6 +31,7 @@ class SimulateParams(Params):
         description="The same seed always gives the same time-lapse, pixel for pixel.",
         ge=0,
         le=2**31 - 1,
+        json_schema_extra={"advanced": True},
     )
     wells_per_condition: int = Field(
         2,
@@ -51,6 +52,7 @@ class SimulateParams(Params):
         description="1 for a flat time-lapse; more for a stack with a slice every 1.5 um.",
         ge=1,
         le=41,
+        json_schema_extra={"advanced": True},
     )
     size: int = Field(
         512,
@@ -66,6 +68,7 @@ class SimulateParams(Params):
         "other image sizes get the same density.",
         ge=1,
         le=100,
+        json_schema_extra={"advanced": True},
     )
     difficulty: Literal["easy", "default", "hard"] = Field(
         "default",
@@ -79,6 +82,7 @@ class SimulateParams(Params):
         "show it; the curve levels off about 6 hours later.",
         ge=0.5,
         le=72.0,
+        json_schema_extra={"advanced": True},
     )
     infected_fraction: float = Field(
         0.86,
@@ -86,11 +90,13 @@ class SimulateParams(Params):
         description="Fraction of the cells in the infected wells that the infection reaches.",
         ge=0.0,
         le=1.0,
+        json_schema_extra={"advanced": True},
     )
     ome_zarr_version: Literal["0.4", "0.5"] = Field(
         "0.5",
         title="OME-Zarr version",
         description="0.5 (zarr 3), or 0.4 (zarr 2) for older programs.",
+        json_schema_extra={"advanced": True},
     )
 
 

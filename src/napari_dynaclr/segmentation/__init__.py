@@ -69,6 +69,7 @@ def segment(dataset: Dataset, params: Params | None = None, job: Job | None = No
                 job.track(frames, fov.name, total=stop, done=start), start=start
             ):
                 writer.write(t, labels[np.newaxis], note=_count(labels))
+                job.made(writer.part(t))
             counts = pd.DataFrame({"t": np.arange(stop), "cells": writer.notes})
             writer.publish({"cells.csv": counts})
     tables = [

@@ -34,6 +34,7 @@ class ImportParams(Params):
         description="An OME-Zarr plate or image with the same FOVs, a TIFF stack (T, Z, Y, X), "
         "or a folder of TIFF files named row_column_fov.tif; "
         "if empty, the dataset's own OME-Zarr labels.",
+        json_schema_extra={"path": "any", "filter": "TIFF stack (*.tif *.tiff)"},
     )
     name: str = Field(
         "",

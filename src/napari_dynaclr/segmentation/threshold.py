@@ -31,6 +31,7 @@ class ThresholdParams(Params):
         "",
         title="Nuclei channel",
         description="Channel with bright nuclei; if empty, the one named after nuclei.",
+        json_schema_extra={"choices": "channels"},
     )
     diameter: float = Field(
         12.0,
@@ -57,6 +58,7 @@ class ThresholdParams(Params):
         "error",
         title="Empty frames",
         description="Stop at a frame of nothing but zeros or NaN, or leave it without cells.",
+        json_schema_extra={"advanced": True},
     )
 
 

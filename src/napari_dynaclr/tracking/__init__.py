@@ -90,6 +90,7 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
             frames = labels.frames(["labels"], range(start, fov.shape[0]), allow_empty=True)
             for t, frame in job.track(frames, f"write {fov.name}", total=fov.shape[0], done=start):
                 writer.write(t, relabel(frame, by_time.get(t)))
+                job.made(writer.part(t))
             writer.publish({"tracks.csv": tracks})
     tables = [workspace.tracks(fov).assign(fov_name=fov.name) for fov in dataset.fovs]
     result = pd.concat(tables, ignore_index=True)

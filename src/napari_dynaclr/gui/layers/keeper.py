@@ -1,0 +1,257 @@
+"""The layers of one viewer that are ours, kept true to what its session looks at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Points, Tracks
+from napari.utils.colormaps import DirectLabelColormap, label_colormap
+
+from napari_dynaclr.core.fov import Fov
+from napari_dynaclr.gui.layers.marks import dots, label_colours
+from napari_dynaclr.gui.layers.scene import OWNER, Scene, space_of
+from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+    from napari_dynaclr.core.job import Part
+    from napari_dynaclr.session.session import Session
+
+_KINDS = {"image": Image, "labels": Labels}
+_ORDER = ("channel", "part", "cells", "tracks", "marks")
+_DOT_UM = 3.0
+
+
+class FovLayers:
+    """Adds, changes and removes the layers of the FOV that a session looks at.
+
+    A user may delete, rename, reorder or hide any of them: a layer that was deleted
+    stays away until the dataset is opened again or its result is made anew, and what
+    was changed by hand is kept from FOV to FOV.
+
+    Parameters
+    ----------
+    viewer
+        Where the layers are.
+    session
+        What they show.
+    """
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        self._viewer, self._session = viewer, session
+        self._layers: dict[str, Layer] = {}
+        self._names: dict[str, str] = {}
+        self._dismissed: set[str] = set()
+        self._window: TrackWindow | None = None
+        self._busy = False
+        self.scene: Scene | None = None
+        viewer.layers.events.removed.connect(self._removed)
+
+    # -- which layers there are -------------------------------------------
+
+    def layer(self, role: str) -> Layer | None:
+        """Return the layer in a role, such as "cells" or "channel Nuclei"."""
+        return self._layers.get(role)
+
+    def owns(self, layer: Layer | None) -> bool:
+        """Whether a layer is one of these."""
+        return layer is not None and any(layer is one for one in self._layers.values())
+
+    def _removed(self, event: Any) -> None:
+        for role, layer in list(self._layers.items()):
+            if layer is event.value:
+                del self._layers[role]
+                if not self._busy:
+                    self._dismissed.add(role)
+
+    def _remove(self, role: str) -> None:
+        layer = self._layers.pop(role, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+    def _add(self, role: str, layer: Layer) -> None:
+        """Add a layer below those that belong above it; the user's own stay where they are."""
+        rank = _rank(role)
+        above = [one for known, one in self._layers.items() if _rank(known) > rank]
+        active = self._viewer.layers.selection.active
+        self._viewer.add_layer(layer)
+        places = [self._viewer.layers.index(one) for one in above if one in self._viewer.layers]
+        if places:
+            self._viewer.layers.move(len(self._viewer.layers) - 1, min(places))
+        if active is not None:  # looking at a result must not change the user's tool
+            self._viewer.layers.selection.active = active
+        self._layers[role] = layer
+        self._names[role] = layer.name
+
+    def clear(self) -> None:
+        """Remove all layers of a dataset that is closed, and forget what was dismissed."""
+        for role in list(self._layers):
+            self._remove(role)
+        self._dismissed.clear()
+        self._window = self.scene = None
+
+    def readmit(self, roles: set[str]) -> None:
+        """Let layers that the user deleted come back, because they show something new."""
+        self._dismissed -= roles
+
+    # -- images and labels ------------------------------------------------
+
+    def show(self, scene: Scene) -> None:
+        """Show a FOV; layers of the same role keep what the user set on them."""
+        first = self.scene is None
+        self.scene = scene
+        wanted = [role for role in scene.layers if role not in self._dismissed]
+        for role in [one for one in self._layers if _rank(one) < _rank("tracks")]:
+            if role not in wanted:
+                self._remove(role)
+        for role in wanted:
+            data, about, kind = scene.layers[role]
+            layer = self._layers.get(role)
+            if layer is None:
+                # The class itself: viewer.add_image would look for channels and contrast.
+                self._add(role, _KINDS[kind](data, **about))
+                if kind == "labels":
+                    self._layers[role].editable = False
+            else:
+                _replace(layer, data, about)
+        if first:
+            self._viewer.reset_view()
+            self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def show_part(self, part: Part) -> None:
+        """Show a time point of a result that is still being made."""
+        scene = self.scene
+        if scene is None or part.fov_name != scene.fov.name:
+            return
+        role = f"part {part.result}"
+        if role in self._dismissed:
+            return
+        if role not in self._layers:
+            unfinished = Fov(part.image, part.fov_name)
+            for i, channel in enumerate(unfinished.channels):
+                data = unfinished.image(channel)
+                about = {
+                    "name": f"{part.result} (running)",
+                    **space_of(scene.fov),
+                    "opacity": 0.5,
+                    "metadata": {OWNER: role},
+                }
+                if np.issubdtype(unfinished.dtype, np.integer):
+                    self._add(role, Labels(data, **about))
+                elif i == 0:
+                    self._add(role, Image(data, multiscale=False, **about))
+        elif part.t == self._session.frame:
+            self._layers[role].refresh()
+
+    def end_parts(self) -> None:
+        """Take away what showed results that were being made."""
+        for role in [one for one in self._layers if one.startswith("part ")]:
+            self._remove(role)
+        self._dismissed = {one for one in self._dismissed if not one.startswith("part ")}
+
+    # -- tracks and marks -------------------------------------------------
+
+    def show_cells(self) -> None:
+        """Show the tracks and marks of the FOV's cells."""
+        scene, session = self.scene, self._session
+        if scene is None or scene.fov.name not in session.cells.fovs:
+            self._window = None
+            self._remove("tracks")
+            self._remove("marks")
+            return
+        space = space_of(scene.fov)
+        self._window = TrackWindow(session.cells, scene.fov.name, scene.fov.shape[0])
+        tracks = self._layers.get("tracks")
+        if tracks is None and "tracks" not in self._dismissed:
+            layer = Tracks(
+                self._window.move(session.frame),
+                graph=self._window.graph(),
+                name="tracks",
+                tail_length=TAIL,
+                tail_width=2,
+                hide_completed_tracks=True,
+                metadata={OWNER: "tracks"},
+                **space,
+            )
+            self._add("tracks", layer)
+        elif tracks is not None:
+            tracks.scale = space["scale"]
+            self._window.build(tracks, session.frame)
+        marks = self._layers.get("marks")
+        if marks is None and "marks" not in self._dismissed:
+            layer = Points(
+                np.zeros((0, 4)),
+                ndim=4,
+                name="annotations",
+                border_width=0.15,
+                border_width_is_relative=True,
+                canvas_size_limits=(4, 40),
+                metadata={OWNER: "marks"},
+                **space,
+            )
+            self._add("marks", layer)
+            layer.editable = False
+            layer.events.visible.connect(self.show_marks)
+        elif marks is not None:
+            marks.scale = space["scale"]
+        self.recolour()
+
+    def recolour(self) -> None:
+        """Give tracks, labels and marks the session's colours."""
+        tracks, palette = self._layers.get("tracks"), self._session.palette
+        if tracks is not None and self._window is not None and palette is not None:
+            self._window.recolour(tracks, palette)
+        self.show_marks()
+
+    def show_marks(self) -> None:
+        """Draw what is annotated and selected in the frame on screen."""
+        scene = self.scene
+        if scene is None:
+            return
+        self._colour_labels()
+        layer = self._layers.get("marks")
+        if layer is None or not layer.visible:
+            return
+        found = dots(self._session, _DOT_UM / max(scene.fov.scale[1:]))
+        with layer.events.blocker_all():
+            layer.selected_data = set()
+            layer.data = found.data
+        if len(found.data):
+            with layer.events.blocker_all():
+                layer.face_color = found.face
+                layer.border_color = found.border
+                layer.size = found.size
+        layer.refresh()
+
+    def _colour_labels(self) -> None:
+        layer, scene = self._layers.get("cells"), self.scene
+        if layer is None or scene is None or scene.labels is None or not layer.visible:
+            return
+        colours = label_colours(self._session)
+        if colours is not None:
+            layer.colormap = DirectLabelColormap(color_dict=colours)
+        elif isinstance(layer.colormap, DirectLabelColormap):
+            layer.colormap = label_colormap(49)
+
+    def set_frame(self) -> None:
+        """Follow to another time point."""
+        tracks, window = self._layers.get("tracks"), self._window
+        if tracks is not None and window is not None and not window.covers(self._session.frame):
+            window.build(tracks, self._session.frame)
+            if self._session.palette is not None:
+                window.recolour(tracks, self._session.palette)
+        self.show_marks()
+
+
+def _rank(role: str) -> int:
+    return _ORDER.index(role.split(" ")[0])
+
+
+def _replace(layer: Layer, data: Any, about: dict[str, Any]) -> None:
+    """Show the same of another FOV: all that the user set on the layer stays."""
+    layer.data = data
+    if tuple(layer.scale) != tuple(about["scale"]):
+        layer.scale = about["scale"]

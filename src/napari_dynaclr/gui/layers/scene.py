@@ -1,0 +1,127 @@
+"""What a FOV looks like: its channels and results as napari layers, prepared in a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.normalize import contrast
+from napari_dynaclr.session.frames import FovImage
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.session.frames import ChunkCache
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""(data, properties, kind), as napari's readers return them."""
+
+AXES = ("t", "z", "y", "x")
+UNITS = ("pixel", "um", "um", "um")
+
+OWNER = "napari-dynaclr"
+"""Key in the metadata of the layers that are ours; the value says what the layer shows."""
+
+_COLORMAPS = {
+    "phase": "gray",
+    "bf": "gray",
+    "brightfield": "gray",
+    "dic": "gray",
+    "nucle": "bop blue",
+    "membrane": "bop orange",
+    "sensor": "magenta",
+    "gfp": "green",
+    "mcherry": "magenta",
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A FOV ready to be shown.
+
+    Attributes
+    ----------
+    fov
+        The FOV.
+    layers
+        By role, such as "channel Nuclei" or "cells": what to show, lowest first.
+    labels
+        Label image by track id, or None where the FOV has not been tracked.
+    """
+
+    fov: Fov
+    layers: dict[str, LayerData]
+    labels: FovImage | None
+
+    @property
+    def images(self) -> list[FovImage]:
+        """All that is read from disk while a person scrubs through time."""
+        return [data for data, _, _ in self.layers.values()]
+
+
+def prepare(dataset: Dataset, fov: Fov, cache: ChunkCache, t: int = 0) -> Scene:
+    """Read what is needed to show a FOV, and the chunks of its first view.
+
+    Parameters
+    ----------
+    dataset
+        For the workspace.
+    fov
+        The FOV to show.
+    cache
+        Where chunks are kept.
+    t
+        Time point that will be on screen.
+    """
+    layers: dict[str, LayerData] = {}
+    space = space_of(fov)
+    for channel in fov.channels:
+        image = FovImage(fov, channel, cache)
+        colormap = _colormap(channel)
+        about = {
+            "name": channel,
+            **space,
+            "colormap": colormap,
+            "blending": "translucent_no_depth" if colormap == "gray" else "additive",
+            "contrast_limits": contrast(dataset, fov, channel),
+            "visible": channel == fov.channels[0] or "nucle" in channel.lower(),
+            "metadata": {OWNER: f"channel {channel}"},
+            "multiscale": False,
+        }
+        layers[f"channel {channel}"] = (image, about, "image")
+    labels, by_track = _labels(dataset, fov, cache)
+    if labels is not None:
+        about = {
+            "name": "cells",
+            **space,
+            "opacity": 0.35,
+            "metadata": {OWNER: "cells"},
+            "multiscale": False,
+        }
+        layers["cells"] = (labels, about, "labels")
+    scene = Scene(fov, layers, labels if by_track else None)
+    t = min(t, fov.shape[0] - 1)
+    for data, about, _ in layers.values():
+        if about.get("visible", True):
+            data.load(t, fov.shape[1] // 2)
+    return scene
+
+
+def space_of(fov: Fov) -> dict[str, Any]:
+    """Scale, units and axes of everything of a FOV, in napari's terms."""
+    return {"scale": (1.0, *fov.scale), "units": UNITS, "axis_labels": AXES}
+
+
+def _labels(dataset: Dataset, fov: Fov, cache: ChunkCache) -> tuple[FovImage | None, bool]:
+    """Label image of a FOV, and whether its labels are track ids."""
+    workspace = dataset.workspace
+    for result in ("tracks", "segmentation"):
+        if workspace.key(result, fov) is not None and not workspace.outdated(result, fov):
+            labels = workspace.labels(result, fov)
+            return FovImage(labels, labels.channels[0], cache), result == "tracks"
+    return None, False
+
+
+def _colormap(channel: str) -> str:
+    name = channel.lower()
+    return next((colormap for word, colormap in _COLORMAPS.items() if word in name), "gray")

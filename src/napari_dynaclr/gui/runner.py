@@ -1,0 +1,269 @@
+"""The only file that knows threads: runs work in the background for one viewer.
+
+Stages run one at a time in a lane of their own; short reads and writes have theirs,
+so that they never wait behind a stage. Everything that comes back arrives on the GUI
+thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+from napari_dynaclr.core.errors import Cancelled, DynaclrError
+from napari_dynaclr.core.job import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_dynaclr.core.job import Progress
+
+_REPORT_EVERY = 0.05
+"""Seconds between reports of progress: a person cannot read faster."""
+
+
+class RunState(Enum):
+    """Where a run stands; asked to stop is not yet stopped."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Run(QObject):
+    """One piece of work in the background.
+
+    Parameters
+    ----------
+    title
+        What it does, in the user's words.
+    work
+        Does it, given the job.
+    """
+
+    progressed = Signal(object)
+    """:class:`~napari_dynaclr.core.job.Progress`, at most twenty times a second."""
+    made = Signal(object)
+    """A part of the result is on disk: :class:`~napari_dynaclr.core.job.Part`."""
+    ended = Signal()
+    """It is over, however it went; see :attr:`state`."""
+    _arrived = Signal(str, object)
+
+    def __init__(self, title: str, work: Callable[[Job], Any]) -> None:
+        super().__init__()
+        self.title = title
+        self.state = RunState.WAITING
+        self.result: Any = None
+        self.error: Exception | None = None
+        self.job = Job(on_progress=self._report, on_part=self._part)
+        self._work: Callable[[Job], Any] | None = work
+        self._last = 0.0
+        self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state in (RunState.FINISHED, RunState.CANCELLED, RunState.FAILED)
+
+    def cancel(self) -> None:
+        """Ask it to stop at its next item."""
+        if not self.is_over:
+            self.state = RunState.STOPPING
+            self.job.cancel()
+
+    # -- on the thread that works -----------------------------------------
+
+    def execute(self) -> None:
+        """Do the work; called by the runner on a thread of its own."""
+        self._send("started", None)
+        work, self._work = self._work, None
+        try:
+            self.job.check()
+            result = work(self.job) if work else None
+        except Cancelled:
+            self._send("cancelled", None)
+        except Exception as error:  # noqa: BLE001 # whatever went wrong must not stay "running"
+            self._send("failed", error)
+        else:
+            self._send("finished", result)
+
+    def _report(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last > _REPORT_EVERY or progress.done == progress.total:
+            self._last = now
+            self._send("progress", progress)
+
+    def _part(self, part: Any) -> None:
+        self._send("part", part)
+
+    def _send(self, what: str, value: object) -> None:
+        try:
+            self._arrived.emit(what, value)
+        except RuntimeError:  # the window is gone, and this object's other half with it
+            self.job.cancel()
+
+    # -- on the GUI thread ------------------------------------------------
+
+    def _receive(self, what: str, value: Any) -> None:
+        if what == "progress":
+            self.progressed.emit(value)
+        elif what == "part":
+            self.made.emit(value)
+        elif what == "started":
+            if self.state is RunState.WAITING:
+                self.state = RunState.RUNNING
+        else:
+            self.state = RunState(what)
+            if what == "finished":
+                self.result = value
+            elif what == "failed":
+                self.error = value
+            self.ended.emit()
+
+
+class Runner(QObject):
+    """Runs the background work of one viewer.
+
+    Parameters
+    ----------
+    parent
+        Its owner in Qt.
+    """
+
+    failed = Signal(str, object)
+    """A run failed that nobody takes care of: title and error."""
+    stage_changed = Signal()
+    """A stage was started, or the running one has ended."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._runs: set[Run] = set()
+        self._lanes: dict[str, queue.SimpleQueue[Run | None]] = {}
+        self.stage: Run | None = None
+        """The stage that is running, if any."""
+        # Threads must end also where nobody calls close().
+        self._finalizer = weakref.finalize(self, _end_lanes, self._lanes)
+
+    def start(
+        self,
+        title: str,
+        work: Callable[[Job], Any],
+        done: Callable[[Any], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
+        lane: str = "read",
+    ) -> Run:
+        """Run something in the background.
+
+        Parameters
+        ----------
+        title
+            What it does, in the user's words.
+        work
+            Does it, given the job; on another thread.
+        done
+            Called with the result, on the GUI thread.
+        failed
+            Called with the error instead of :attr:`failed`, on the GUI thread.
+        lane
+            Work of the same lane is done in order, one after the other.
+        """
+        run = Run(title, work)
+        self._runs.add(run)
+        tell = failed or partial(self.failed.emit, title)
+
+        def ended() -> None:
+            self._runs.discard(run)
+            if run.state is RunState.FINISHED and done is not None:
+                done(run.result)
+            elif run.state is RunState.FAILED and run.error is not None:
+                tell(run.error)
+            # Here, as the last Python reference may be dropped on the thread that worked.
+            run.deleteLater()
+
+        run.ended.connect(ended)
+        self._lane(lane).put(run)
+        return run
+
+    def start_stage(
+        self, title: str, work: Callable[[Job], Any], done: Callable[[Any], None] | None = None
+    ) -> Run:
+        """Run a stage; there is one at a time.
+
+        Raises
+        ------
+        RuntimeError
+            If one is running: its widget must not offer to start another.
+        """
+        if self.stage is not None:
+            raise RuntimeError(f"'{self.stage.title}' is running")
+        run = self.start(title, work, done, lane="stage")
+        self.stage = run
+
+        def ended() -> None:
+            self.stage = None
+            self.stage_changed.emit()
+
+        run.ended.connect(ended)
+        self.stage_changed.emit()
+        return run
+
+    def execute(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[DynaclrError], None],
+    ) -> None:
+        """Do work that touches the disk, in order: what a session's annotator asks for."""
+
+        def refused(error: Exception) -> None:
+            if isinstance(error, DynaclrError):
+                failed(error)
+            else:
+                failed(DynaclrError(f"{type(error).__name__}: {error}"))
+                self.failed.emit("annotate", error)
+
+        self.start("annotate", lambda _job: work(), done, refused, lane="annotate")
+
+    def _lane(self, name: str) -> queue.SimpleQueue[Run | None]:
+        if name not in self._lanes:
+            waiting: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+            self._lanes[name] = waiting
+            # Daemons: what cannot be interrupted must not keep a closed program alive.
+            threading.Thread(
+                target=_work_off, args=(waiting,), name=f"dynaclr-{name}", daemon=True
+            ).start()
+        return self._lanes[name]
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is waiting or running."""
+        return bool(self._runs)
+
+    def close(self) -> None:
+        """Ask everything to stop, and accept nothing from it any more."""
+        for run in list(self._runs):
+            if run.title != "annotate":  # a click must reach the disk
+                run.cancel()
+        self._finalizer()
+
+
+def _work_off(waiting: queue.SimpleQueue[Run | None]) -> None:
+    while (run := waiting.get()) is not None:
+        run.execute()
+        del run  # or the last one would live until the next comes
+
+
+def _end_lanes(lanes: dict[str, queue.SimpleQueue[Run | None]]) -> None:
+    for waiting in lanes.values():
+        waiting.put(None)
+    lanes.clear()

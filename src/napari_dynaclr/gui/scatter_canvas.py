@@ -1,0 +1,238 @@
+"""The widget that draws the points of a map, a share at a time where the machine is slow.
+
+The points are drawn into a picture that is kept: a new highlight, a lasso or the hover ring costs a
+copy of it, not a million points. After a change of view the points come in a fixed random order,
+as many as the time of one frame allows; the rest follow in the next frames. So the view follows
+the mouse at once even without a graphics card, and no class of cells covers another.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy import PYQT5, PYSIDE2
+from qtpy.QtCore import QTimer
+from vispy.gloo import gl
+
+from napari_dynaclr.gui.scatter_gl import Buffer, Painter, Target
+from napari_dynaclr.gui.scatter_view import View
+
+if PYQT5 or PYSIDE2:
+    from qtpy.QtWidgets import QOpenGLWidget
+else:
+    from qtpy.QtOpenGLWidgets import QOpenGLWidget
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from qtpy.QtWidgets import QWidget
+
+Rgb = tuple[float, float, float]
+
+FRAME = 0.02
+"""Seconds of drawing per frame, so that the mouse is never behind."""
+
+SHARE = 16_384
+"""Points between two looks at the clock."""
+
+DIMMED = 0.25
+"""How much of their own colour the others keep while something is selected."""
+
+RING = 1.5
+"""Width of a ring in logical pixels, at most."""
+
+
+def selected_ring(size: float) -> float:
+    """Return the width of the ring of selected points: thin where the points are small."""
+    return min(RING, 0.35 * size)
+
+
+def highlighted_size(size: float) -> float:
+    """Return the diameter of a highlighted point."""
+    return 1.25 * size + 2.0
+
+
+class PointCanvas(QOpenGLWidget):
+    """Draws points; :class:`~napari_dynaclr.gui.scatter.PointCloud` tells it which and where.
+
+    Nothing is sent to the graphics card before the widget is shown.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.view = View()
+        self.point_size = 4.0
+        self.background: Rgb = (0.0, 0.0, 0.0)
+        self.foreground: Rgb = (1.0, 1.0, 1.0)
+        self.xy = np.empty((0, 2), dtype=np.float32)
+        self.rgba = np.empty((0, 4), dtype=np.uint8)
+        self.order = np.empty(0, dtype=np.uint32)
+        self.selected = np.empty(0, dtype=np.uint32)
+        self.highlighted = np.empty(0, dtype=np.uint32)
+        self._stale: set[str] = set()
+        self._painter: Painter | None = None
+        self._drawn = 0
+        self._more = QTimer(self)
+        self._more.setSingleShot(True)
+        self._more.setInterval(0)
+        self._more.timeout.connect(self.update)
+
+    def changed(self, *names: str) -> None:
+        """Say which of ``xy rgba order selected highlighted view`` are new, and draw anew.
+
+        All but ``highlighted`` start the picture of the points afresh.
+        """
+        self._stale.update(names)
+        if set(names) - {"highlighted"}:
+            self._drawn = 0
+        self.update()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all points are in the picture."""
+        return self._drawn >= self._to_draw()
+
+    def picture(self, zoom: float = 1.0) -> NDArray[np.uint8]:
+        """Draw everything, without the overlay, at ``zoom`` times the resolution of the screen.
+
+        Returns
+        -------
+        NDArray[np.uint8]
+            (height, width, 4), opaque.
+        """
+        if not self.isValid():
+            self.grabFramebuffer()  # makes the context of a widget that was never shown
+        self.makeCurrent()
+        painter = self._sync()
+        ratio = self.devicePixelRatioF() * zoom
+        target = Target(*self._physical(ratio))
+        try:
+            target.bind()
+            self._clear()
+            self._draw_base(painter, ratio, 0, None)
+            self._draw_highlighted(painter, ratio)
+            return target.read()
+        finally:
+            target.delete()
+            self.doneCurrent()
+
+    def initializeGL(self) -> None:  # noqa: N802 (Qt's name)
+        """Prepare a new context: the first, or that of the window it was undocked into."""
+        self._painter = Painter()
+        self._stale = {"xy", "rgba", "order", "selected", "highlighted"}
+        self._drawn = 0
+        self.context().aboutToBeDestroyed.connect(self._release)
+
+    def resizeGL(self, width: int, height: int) -> None:  # noqa: N802
+        """Start the picture afresh in the new size."""
+        self._drawn = 0
+
+    def paintGL(self) -> None:  # noqa: N802
+        """Draw what one frame has time for."""
+        painter = self._sync()
+        ratio = self.devicePixelRatioF()
+        width, height = self._physical(ratio)
+        base = painter.base
+        if base is None or (base.width, base.height) != (width, height):
+            if base is not None:
+                base.delete()
+            base = painter.base = Target(width, height)
+            self._drawn = 0
+        if self._drawn == 0 or not self.complete:
+            base.bind()
+            if self._drawn == 0:
+                self._clear()
+            self._drawn = self._draw_base(painter, ratio, self._drawn, FRAME)
+        gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.defaultFramebufferObject())
+        gl.glViewport(0, 0, width, height)
+        painter.draw_image(base)
+        self._draw_highlighted(painter, ratio)
+        if not self.complete:
+            self._more.start()
+
+    def _release(self) -> None:
+        """Free the memory of a context that goes; the arrays stay for the next."""
+        painter, self._painter = self._painter, None
+        if painter is not None:
+            self.makeCurrent()
+            painter.delete()
+            self.doneCurrent()
+
+    def _sync(self) -> Painter:
+        """Upload what changed since the last frame."""
+        painter = self._painter
+        if painter is None:
+            raise RuntimeError("no OpenGL context")
+        for name in self._stale - {"view"}:
+            buffer: Buffer = getattr(painter, name)
+            buffer.upload(getattr(self, name), often=name != "xy")
+        self._stale.clear()
+        return painter
+
+    def _physical(self, ratio: float) -> tuple[int, int]:
+        return max(int(self.width() * ratio), 1), max(int(self.height() * ratio), 1)
+
+    def _clear(self) -> None:
+        gl.glClearColor(*self.background, 1.0)
+        gl.glClear(gl.GL_COLOR_BUFFER_BIT)
+
+    def _to_draw(self) -> int:
+        return len(self.order) + 2 * len(self.selected)
+
+    def _place(self) -> dict[str, float | tuple[float, ...]]:
+        """Where points go, in OpenGL's units."""
+        scale = 2 * self.view.scale((self.width(), self.height()))
+        return {
+            "u_centre": (self.view.x, self.view.y),
+            "u_scale": (scale / max(self.width(), 1), scale / max(self.height(), 1)),
+            "u_background": self.background,
+        }
+
+    def _draw_base(
+        self, painter: Painter, ratio: float, start: int, seconds: float | None
+    ) -> int:
+        """Draw all points, then rings of the selected, then the selected on top of all rings.
+
+        The three count as one sequence, drawn from ``start`` until the time is up.
+
+        Returns
+        -------
+        int
+            How far it came.
+        """
+        own, ring = (0.0, 0.0, 0.0, 0.0), (*self.foreground, 1.0)
+        size, place = self.point_size * ratio, self._place()
+        wide = size + 2 * selected_ring(self.point_size) * ratio
+        keep = DIMMED if len(self.selected) else 1.0
+        passes = (
+            (painter.order, size, keep, own),
+            (painter.selected, wide, 1.0, ring),
+            (painter.selected, size, 1.0, own),
+        )
+        begin = time.perf_counter()
+        first = 0
+        for rows, diameter, strength, flat in passes:
+            while start < first + rows.size:
+                count = min(SHARE, first + rows.size - start) if seconds else rows.size
+                painter.draw_points(
+                    rows, start - first, count,
+                    u_size=diameter, u_keep=strength, u_flat=flat, **place,
+                )
+                start += count
+                if seconds:
+                    gl.glFinish()  # else the clock would only measure the asking
+                    if time.perf_counter() - begin > seconds:
+                        return start
+            first += rows.size
+        return start
+
+    def _draw_highlighted(self, painter: Painter, ratio: float) -> None:
+        """Draw the cells of the current frame, larger, with a ring."""
+        rows, place = painter.highlighted, self._place()
+        size = highlighted_size(self.point_size) * ratio
+        wide = size + 2 * RING * ratio
+        for diameter, flat in ((wide, (*self.foreground, 1.0)), (size, (0.0, 0.0, 0.0, 0.0))):
+            painter.draw_points(
+                rows, 0, rows.size, u_size=diameter, u_keep=1.0, u_flat=flat, **place
+            )

@@ -1,0 +1,60 @@
+"""View: the base of all dock widgets; listens to the session only while it can be seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_dynaclr.gui.workbench import workbench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari import Viewer
+    from qtpy.QtGui import QHideEvent, QShowEvent
+
+
+class View(QWidget):
+    """A widget that shows a part of a viewer's session.
+
+    It keeps nothing that matters: what it shows is in the session, so that closing and
+    opening it again loses nothing. Shown, it synchronises itself and listens; hidden, it
+    listens to nothing and does no work.
+
+    Parameters
+    ----------
+    viewer
+        The viewer it belongs to.
+    parent
+        Its parent in Qt.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.bench = workbench(viewer)
+        self.session = self.bench.session
+        self._connected: list[tuple[Any, Callable[..., Any]]] = []
+
+    def connections(self) -> list[tuple[Any, Callable[..., Any]]]:
+        """Signals of the session to listen to, and what to do then (bound methods)."""
+        return []
+
+    def synchronise(self) -> None:
+        """Show what the session holds now."""
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Listen, and catch up with what has happened while hidden."""
+        super().showEvent(event)
+        if not self._connected:
+            self._connected = self.connections()
+            for signal, slot in self._connected:
+                signal.connect(slot)
+            self.synchronise()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Stop listening."""
+        super().hideEvent(event)
+        for signal, slot in self._connected:
+            signal.disconnect(slot)
+        self._connected = []

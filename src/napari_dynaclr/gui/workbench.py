@@ -1,0 +1,398 @@
+"""Workbench: the session, the background work and the layers of one viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari.utils.notifications import (
+    Notification,
+    NotificationSeverity,
+    notification_manager,
+    show_error,
+)
+from qtpy.QtCore import QObject
+
+from napari_dynaclr.core.annotations import current_marks, write_annotations
+from napari_dynaclr.core.dataset import open_dataset
+from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
+from napari_dynaclr.core.registry import find_method, resolve
+from napari_dynaclr.core.taskbook import read_tasks
+from napari_dynaclr.gui.layers import FovLayers, Scene, prepare
+from napari_dynaclr.gui.runner import Runner
+from napari_dynaclr.session import Scope, Session
+from napari_dynaclr.session.cells import Cells, load_cells
+from napari_dynaclr.session.frames import ChunkCache
+from napari_dynaclr.session.marks import Given, Marks
+from napari_dynaclr.session.painting import paint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari import Viewer
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.params import Params
+    from napari_dynaclr.gui.runner import Run
+    from napari_dynaclr.session.colours import ColourBy
+
+_NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
+"""Layers that a stage makes anew."""
+
+AHEAD = (0, 1, 2, 3, -1)
+"""Time points, relative to the one on screen, that are read before they are asked for."""
+
+
+class Workbench(QObject):
+    """Everything behind the dock widgets of one viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.runner = Runner(self)
+        self.session = Session(execute=self.runner.execute)
+        self.cache = ChunkCache()
+        self.layers = FovLayers(viewer, self.session)
+        self._opening = 0
+        self._loading = 0
+        self._painting = 0
+        self._reading_ahead = False
+        self._read_ahead_again = False
+        self.radius = 10.0
+        """Reach of a click in um, where it hits no cell."""
+        session = self.session
+        session.frame_changed.connect(self._frame_changed)
+        session.selection_changed.connect(self.layers.show_marks)
+        session.colour_changed.connect(self.layers.recolour)
+        session.marks_changed.connect(self._marks_changed)
+        session.task_changed.connect(self.layers.show_marks)
+        session.focus_requested.connect(self.go_to)
+        session.said.connect(self._say)
+        session.failed.connect(self.explain)
+        self.runner.failed.connect(lambda _title, error: self.explain(error))
+        viewer.dims.events.current_step.connect(self._step_changed)
+
+    # -- opening ----------------------------------------------------------
+
+    def open(self, path: str | Path, fov: str = "", workspace: str | Path | None = None) -> None:
+        """Open a dataset in the background and show one of its FOVs, the first by default."""
+        self._opening += 1
+        ticket = self._opening
+
+        def work(_job: Job) -> tuple[Dataset, Any]:
+            dataset = open_dataset(path, workspace)
+            if not dataset.fov_names:
+                raise InvalidInput(f"{path} has no FOV in it: choose another dataset.")
+            return dataset, read_tasks(dataset.workspace)
+
+        def done(found: tuple[Dataset, Any]) -> None:
+            if ticket == self._opening:
+                dataset, tasks = found
+                self.close_dataset()
+                self.session.open(dataset, tasks)
+                self.show_fov(fov or dataset.fov_names[0])
+
+        self.runner.start(f"open {path}", work, done)
+
+    def close_dataset(self) -> None:
+        """Look at nothing."""
+        self.layers.clear()
+        self.cache.clear()
+        if self.session.dataset is not None:
+            self.session.open(None)
+
+    def show_fov(self, name: str, then: Callable[[], None] | None = None) -> None:
+        """Show a FOV of the dataset, read in the background."""
+        dataset = self.session.dataset
+        if dataset is None:
+            return
+        self._opening += 1
+        ticket, frame = self._opening, self.session.frame
+
+        def work(_job: Job) -> Scene:
+            return prepare(dataset, dataset[name], self.cache, frame)
+
+        def done(scene: Scene) -> None:
+            if ticket != self._opening or self.session.dataset is not dataset:
+                return  # another one has been asked for since
+            self.layers.show(scene)
+            self.session.show(scene.fov)
+            self._step_changed()
+            self._read_ahead()
+            if self.session.scope is Scope.PLATE and name in self.session.cells.fovs:
+                self.layers.show_cells()
+                if then is not None:
+                    then()
+            else:
+                self.load_cells(then)
+
+        self.runner.start(f"open {name}", work, done)
+
+    def step_fov(self, step: int) -> None:
+        """Show the next FOV of the plate, or the one before."""
+        dataset, fov = self.session.dataset, self.session.fov
+        if dataset is None or fov is None:
+            return
+        names = dataset.fov_names
+        place = names.index(fov.name) + step
+        if 0 <= place < len(names):
+            self.show_fov(names[place])
+            self._say(f"FOV {names[place]} ({place + 1} of {len(names)})")
+        else:
+            self._say("this is the last FOV" if step > 0 else "this is the first FOV")
+
+    def set_scope(self, scope: Scope) -> None:
+        """Show the cells of this FOV, of its well, or of all."""
+        if scope is not self.session.scope:
+            self.session.scope = scope
+            self.load_cells()
+
+    def load_cells(self, then: Callable[[], None] | None = None) -> None:
+        """Read the cells in scope again, with their maps, predictions and annotations."""
+        session = self.session
+        dataset = session.dataset
+        if dataset is None or session.fov is None:
+            return
+        self._loading += 1
+        ticket, names = self._loading, session.fovs_in(session.scope)
+        embedding = session.embedding
+
+        def work(job: Job) -> tuple[Cells, Marks, str]:
+            chosen = embedding if embedding in embeddings(dataset) else ""
+            chosen = chosen or next(iter(embeddings(dataset)), "")
+            cells = load_cells(dataset.select(names), chosen, job)
+            return cells, _marks(dataset), chosen
+
+        def done(found: tuple[Cells, Marks, str]) -> None:
+            if ticket != self._loading or session.dataset is not dataset:
+                return
+            cells, marks, session.embedding = found
+            session.set_cells(cells, marks)
+            self.layers.show_cells()
+            session.marks_changed.emit()
+            self.colour(session.colour_by)
+            if then is not None:
+                then()
+
+        self.runner.start("read cells", work, done)
+
+    def colour(self, colour_by: ColourBy) -> None:
+        """Colour the cells in all views; computed in the background."""
+        session = self.session
+        session.colour_by = colour_by
+        cells, dataset, task_list = session.cells, session.dataset, session.tasks
+        self._painting += 1
+        ticket = self._painting
+        if dataset is None:
+            return
+        marks = session.marks
+
+        def work(_job: Job) -> Any:
+            return paint(dataset, cells, colour_by, task_list, marks)
+
+        def done(palette: Any) -> None:
+            if ticket == self._painting and session.cells is cells:
+                session.set_palette(colour_by, palette)
+
+        self.runner.start("colour cells", work, done, lane="paint")
+
+    # -- running stages ---------------------------------------------------
+
+    def run_stage(
+        self, stage: str, params: Params, fovs: list[str], then: Callable[[Any], None] | None = None
+    ) -> Run | None:
+        """Run a stage in the background; its results appear by themselves.
+
+        Parameters
+        ----------
+        stage
+            The verb.
+        params
+            Settings of one of its methods.
+        fovs
+            Names of the FOVs to work on.
+        then
+            Called with the result.
+
+        Returns
+        -------
+        Run or None
+            None where something is running already; the user is told.
+        """
+        dataset = self.session.dataset
+        if dataset is None:
+            self.explain(InvalidInput("No dataset is open: open one first."))
+            return None
+        if self.runner.stage is not None:
+            self.explain(InvalidInput(f"'{self.runner.stage.title}' is running: wait or cancel."))
+            return None
+        method, _ = resolve(stage, params)
+
+        def work(job: Job) -> Any:
+            result = method.verb()(dataset.select(fovs), params, job)
+            return result, job.notes
+
+        def done(found: tuple[Any, list[str]]) -> None:
+            result, notes = found
+            for note in notes:
+                self._say(note)
+            if then is not None:
+                then(result)
+
+        run = self.runner.start_stage(stage, work, done)
+        run.made.connect(self.layers.show_part)
+        run.ended.connect(lambda: self._stage_ended(stage, dataset))
+        return run
+
+    def _stage_ended(self, stage: str, dataset: Dataset) -> None:
+        self.layers.end_parts()
+        if self.session.dataset is not dataset:
+            return
+        dataset.refresh()
+        self.session.results_changed.emit(stage)
+        if self.session.fov is None:
+            return
+        self.layers.readmit(_NEW_LAYERS.get(stage, set()))
+        if stage in ("segment", "track", "stain"):
+            self.show_fov(self.session.fov.name)
+        elif stage in ("embed", "project", "classify", "annotate"):
+            self.load_cells()
+
+    # -- following --------------------------------------------------------
+
+    def _axis(self) -> int:
+        """Position of time among the viewer's axes; other layers may have more axes."""
+        return int(self.viewer.dims.ndim) - 4
+
+    def _step_changed(self) -> None:
+        fov, axis = self.session.fov, self._axis()
+        if fov is not None and axis >= 0:
+            t = int(self.viewer.dims.current_step[axis])
+            self.session.set_frame(min(max(t, 0), fov.shape[0] - 1))
+
+    def _frame_changed(self) -> None:
+        self.layers.set_frame()
+        self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """Have the next frames read before they are asked for."""
+        if self._reading_ahead:
+            self._read_ahead_again = True
+            return
+        scene = self.layers.scene
+        if scene is None:
+            return
+        frame, z = self.session.frame, scene.fov.shape[1] // 2
+        if self._axis() >= 0 and scene.fov.shape[1] > 1:
+            z = int(self.viewer.dims.current_step[self._axis() + 1])
+        images = [
+            data
+            for role, (data, _, _) in scene.layers.items()
+            if (layer := self.layers.layer(role)) is not None
+            and (layer.visible or data is scene.labels)
+        ]
+
+        def work(_job: Job) -> None:
+            for step in AHEAD:
+                for image in images:
+                    image.load(frame + step, z)
+
+        def done(_: Any) -> None:
+            self._reading_ahead = False
+            if self._read_ahead_again:
+                self._read_ahead_again = False
+                self._read_ahead()
+
+        self._reading_ahead = True
+        self.runner.start("read ahead", work, done, failed=done, lane="ahead")
+
+    def go_to(self, fov_name: str, node: int) -> None:
+        """Show a cell: its FOV, its time point, and itself in the middle."""
+        fov = self.session.fov
+        if fov is None or fov.name != fov_name:
+            self.show_fov(fov_name, then=lambda: self.go_to(fov_name, node))
+            return
+        rows = self.session.cells.find(fov_name, [node])
+        if not len(rows) or rows[0] < 0:
+            return
+        row = int(rows[0])
+        z, y, x = self.session.cells.position[row]
+        step = list(self.viewer.dims.current_step)
+        axis = self._axis()
+        step[axis] = int(self.session.cells.t[row])
+        step[axis + 1] = round(float(z))
+        self.viewer.dims.current_step = tuple(step)
+        centre = [float(c) * s for c, s in zip((z, y, x), fov.scale, strict=True)]
+        self.viewer.camera.center = tuple(centre) if self.viewer.dims.ndisplay == 3 else (
+            0.0, *centre[1:]
+        )  # fmt: skip
+        self.session.select([row])
+
+    def _marks_changed(self) -> None:
+        self.layers.show_marks()
+        if self.session.colour_by.kind.value == "state":
+            self.colour(self.session.colour_by)
+        self._write_table()
+
+    def _write_table(self) -> None:
+        """Derive annotations.csv from the journal when clicking pauses."""
+
+    # -- telling ----------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        self.viewer.status = text
+
+    def explain(self, error: Exception) -> None:
+        """Tell the user what went wrong and what to do, in one line."""
+        if isinstance(error, MissingInput):
+            stage = error.made_by
+            run = (f"Run '{stage}' now", lambda *_: self.run_missing(stage))
+            notification_manager.dispatch(
+                Notification(str(error), NotificationSeverity.ERROR, actions=(run,))
+            )
+        elif isinstance(error, (DynaclrError, OSError)):
+            show_error(str(error))
+        else:
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def run_missing(self, stage: str) -> None:
+        """Run a stage that another one waits for, with its usual settings, on this FOV."""
+        names = self.session.fovs_in(self.session.scope)
+        self.run_stage(stage, find_method(stage).params_class().parse({}), names)
+
+    def close(self) -> None:
+        """Stop all work; the window is closing."""
+        self.runner.close()
+
+
+def embeddings(dataset: Dataset) -> list[str]:
+    """Names of the embeddings that a dataset has."""
+    folder = dataset.workspace.path / "embeddings"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def _marks(dataset: Dataset) -> Marks:
+    marks = Marks()
+    for fov_name, node, mark, _ in current_marks(dataset):
+        marks.put(fov_name, node["id"], mark.task, Given(mark.state, mark.carried))
+    return marks
+
+
+_WORKBENCHES: WeakKeyDictionary[Any, Workbench] = WeakKeyDictionary()
+
+
+def workbench(viewer: Viewer) -> Workbench:
+    """Return the workbench of a viewer, made at the first call."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands out proxies
+    if viewer not in _WORKBENCHES:
+        _WORKBENCHES[viewer] = Workbench(viewer)
+    return _WORKBENCHES[viewer]

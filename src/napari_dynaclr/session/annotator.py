@@ -1,0 +1,197 @@
+"""Annotator: what clicks do to the annotations of a dataset, one after the other.
+
+Each action is on disk before the next begins, and shown once it is on disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_dynaclr.annotation.marking import marks as expand
+from napari_dynaclr.core.errors import DynaclrError
+from napari_dynaclr.core.journal import Journal, default_annotator
+from napari_dynaclr.session.marks import Given, Marks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.journal import Action, Mark
+    from napari_dynaclr.core.tasks import Task
+    from napari_dynaclr.session.cells import Cells
+
+Execute = Callable[
+    [Callable[[], Any], Callable[[Any], None], Callable[[DynaclrError], None]], None
+]
+"""Do some work, then call the second with its result, or the third with what went wrong."""
+
+
+def at_once(
+    work: Callable[[], Any],
+    done: Callable[[Any], None],
+    failed: Callable[[DynaclrError], None],
+) -> None:
+    """Do it here and now: for scripts and tests."""
+    try:
+        result = work()
+    except DynaclrError as error:
+        failed(error)
+    else:
+        done(result)
+
+
+class Annotator:
+    """Annotations of one dataset, as a viewer changes them.
+
+    Parameters
+    ----------
+    path
+        The journal.
+    execute
+        How work that touches the disk is done.
+    """
+
+    changed = Signal()
+    """States of cells have changed."""
+    said = Signal(str)
+    """What an action did, in one line."""
+    failed = Signal(object)
+    """An action could not be recorded: the error."""
+
+    def __init__(self, path: Path, execute: Execute = at_once) -> None:
+        self._path = path
+        self._journal: Journal | None = None
+        self._execute = execute
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._busy = False
+        self.marks = Marks()
+        self.name = default_annotator()
+
+    @property
+    def busy(self) -> bool:
+        """Whether an action is on its way to the disk."""
+        return self._busy
+
+    def give(
+        self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str = ""
+    ) -> None:
+        """Give cells a state; an empty state takes theirs away.
+
+        Parameters
+        ----------
+        cells, rows
+            Which cells.
+        task
+            The task, with its options for carrying a state forward and to daughters.
+        state
+            The state.
+        said
+            What to call the cells in the message; their number if empty.
+        """
+        if len(rows):
+            self._queue(lambda: self._give(cells, rows, task, state, said))
+
+    def _give(
+        self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str
+    ) -> None:
+        by_fov = {name: rows[cells.fov[rows] == i] for i, name in enumerate(cells.fovs)}
+        chosen = {name: here for name, here in by_fov.items() if len(here)}
+        explicit = {name: self.marks.explicit(task.name, name) for name in chosen}
+
+        def work() -> list[Mark]:
+            found: list[Mark] = []
+            for name, here in chosen.items():
+                found += expand(
+                    cells.nodes(cells.rows_of(name)),
+                    name,
+                    cells.id[here],
+                    task,
+                    state,
+                    cells.keys.get(name, ""),
+                    explicit=explicit[name],
+                )
+            self._open().add(found, self.name)
+            return found
+
+        def done(found: list[Mark]) -> None:
+            self.marks.apply(found)
+            further = len(found) - len(rows)
+            what = said or (f"{len(rows)} cells" if len(rows) > 1 else "1 cell")
+            more = f" (and {further} that follow)" if further > 0 else ""
+            self._end(f"{what}: {state or 'annotation cleared'}{more}")
+
+        self._execute(work, done, self._fail)
+
+    def undo(self) -> None:
+        """Take back the last action."""
+        self._queue(lambda: self._turn("undo"))
+
+    def redo(self) -> None:
+        """Do the last undone action again."""
+        self._queue(lambda: self._turn("redo"))
+
+    def _turn(self, way: str) -> None:
+        def work() -> tuple[Action | None, list[tuple[Mark, Given]]]:
+            journal = self._open()
+            action = journal.undo() if way == "undo" else journal.redo()
+            if action is None:
+                return None, []
+            now = journal.states()
+            nothing = Given("", False)
+            changed = []
+            for mark in action.marks:
+                entry = now.get((mark.fov_name, mark.id, mark.task))
+                given = Given(entry[0].state, entry[0].carried) if entry else nothing
+                changed.append((mark, given))
+            return action, changed
+
+        def done(result: tuple[Action | None, list[tuple[Mark, Given]]]) -> None:
+            action, changed = result
+            for mark, given in changed:
+                self.marks.put(mark.fov_name, mark.id, mark.task, given)
+            self._end(f"{way}: {_describe(action)}" if action else f"nothing to {way}")
+
+        self._execute(work, done, self._fail)
+
+    def _open(self) -> Journal:
+        if self._journal is None:
+            self._journal = Journal(self._path)
+        return self._journal
+
+    def _queue(self, action: Callable[[], None]) -> None:
+        self._waiting.append(action)
+        if not self._busy:
+            self._next()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._busy = True
+            self._waiting.popleft()()
+
+    def _end(self, text: str) -> None:
+        self._busy = False
+        self.changed.emit()
+        self.said.emit(text)
+        self._next()
+
+    def _fail(self, error: DynaclrError) -> None:
+        # What was queued behind it would fail too, or mean something else now.
+        self._waiting.clear()
+        self._busy = False
+        self.failed.emit(error)
+
+
+def _describe(action: Action) -> str:
+    """Say what an action was."""
+    explicit = [mark for mark in action.marks if not mark.carried] or list(action.marks)
+    first = explicit[0]
+    state = first.state or "cleared"
+    if len(explicit) == 1:
+        return f"track {first.track_id}, t={first.t}: {state}"
+    return f"{len(explicit)} cells: {state}"
