@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-from commands import PROGRAM, digest, run, strays, succeed
+from commands import PROGRAM, digest, refused, run, strays, succeed
 
 from napari_dynaclr import __version__
 from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.registry import MAKERS, METHODS, STAGES
+from napari_dynaclr.core.taskbook import write_tasks
+from napari_dynaclr.core.tasks import Task, new_states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +32,7 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and ptys are
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
 def test_the_help_lists_every_stage(args):
     said = succeed(*args).out
-    for stage in (*MAKERS, *STAGES, "run", "info", "export", "demo"):
+    for stage in (*MAKERS, *STAGES, "run", "info", "export", "review", "tasks", "demo"):
         assert re.search(rf"^  {stage} +[A-Z]", said, re.MULTILINE)
 
 
@@ -130,7 +132,76 @@ def test_exports(plate, processed, tmp_path):
     assert "infection_state" in pd.read_csv(tmp_path / "a.csv")
     succeed("export", plate, "embedding", tmp_path / "e.zarr", "--workspace", home)
     assert (tmp_path / "e.zarr/X").is_dir()
+    said = succeed("export", plate, "curve", tmp_path / "c.csv", "--workspace", home).out
+    assert said == f"export: wrote {tmp_path / 'c.csv'}\n"
+    curve = pd.read_csv(tmp_path / "c.csv")
+    assert list(curve) == ["well", "t", "hours", "cells", "fraction", "low", "high"]
+    args = ("export", plate, "curve", tmp_path / "u.csv", "--workspace", home)
+    succeed(*args, "--state", "uninfected", "--fov", "B/1")
+    other = pd.read_csv(tmp_path / "u.csv")
+    infected = curve[curve["well"] == "B/1"]
+    assert (infected["fraction"].to_numpy() + other["fraction"]).tolist() == pytest.approx([1] * 10)
+    assert refused(*args, "--state", "sick").startswith("'sick' is no state of infection")
+    assert "Name it with --state" in refused(*args, "--task", "shape")
     assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_review_lists_cells_and_writes_them(plate, processed, tmp_path):
+    args = ("review", plate, "--workspace", processed.workspace.path)
+    said = succeed(*args, "--count", 3, "--out", tmp_path / "next.csv").out
+    table = pd.read_csv(tmp_path / "next.csv")
+    assert len(table) == 3
+    assert {"fov_name", "track_id", "t", "id", "reason", "score"} <= set(table)
+    assert said.count("infected at") == 3
+    assert said.endswith(f"review: wrote {tmp_path / 'next.csv'}\n")
+    assert "not shown here" not in said
+    assert succeed(*args, "--by", "cluster", "--count", 2).out.endswith("review: 2 cells\n")
+    assert "No predictions of 'death'" in refused(*args, "--task", "death")
+    assert "--count" in refused(*args, "--count", 0)
+
+
+def test_nothing_to_review_is_said(plate, processed):
+    args = ("review", plate, "--workspace", processed.workspace.path, "--fov", "A/1/0")
+    processed.workspace.journal.unlink()
+    assert succeed(*args, "--by", "disagreement").out == "review: nothing to look at\n"
+
+
+def test_tasks_lists_states_with_keys_colours_options_and_counts(plate, processed, tmp_path):
+    def rows(home):
+        said = succeed("tasks", plate, "--workspace", home).out
+        lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
+        return {(row[0], row[1]): row[2:] for row in lines if row}, said
+
+    listed, said = rows(processed.workspace.path)
+    carried = "carried forward, inherited"
+    assert listed["infection", "infected"] == ["2", "#D55E00", "20", carried]
+    assert listed["death", "dead"] == ["2", "#D55E00", "0", "carried forward"]
+    assert listed["division", "unknown"] == ["0", "#999999", "0", "of one time point"]
+    assert said.endswith("tasks: the default ones\n")
+    assert rows(tmp_path / "none.dynaclr")[0]["infection", "infected"][2] == "0"
+    assert not (tmp_path / "none.dynaclr").exists()
+    own = Task("shape", "shape_state", new_states("round", "flat"))
+    write_tasks(processed.workspace, [own])
+    listed, said = rows(processed.workspace.path)
+    assert next(iter(listed)) == ("shape", "round")
+    assert ("infection", "infected") in listed, "its annotations are there"
+    assert ("death", "dead") not in listed
+    assert said.endswith(f"tasks: {processed.workspace.path / 'tasks.json'}\n")
+
+
+def test_annotate_shows_where_and_what_and_fits_a_terminal(plate, processed, tmp_path):
+    clicks = tmp_path / "clicks.csv"
+    nodes = processed.workspace.tracks(processed["B/1/0"]).query("t == 4")
+    nodes[["t", "y", "x"]].assign(fov_name="B/1/0", state="dead").to_csv(clicks, index=False)
+    args = ("annotate", plate, "--workspace", processed.workspace.path)
+    said = succeed(*args, "--path", clicks, "--task", "death").out
+    assert "not shown here" not in said
+    assert "parent_track_id" not in said
+    assert "nan" not in said
+    header = next(line for line in said.splitlines() if "fov_name" in line)
+    names = ["fov_name", "t", "track_id", "y", "x", "cell_death_state", "infection_state"]
+    assert sorted(re.findall(r"\w+", header)) == sorted(names)
+    assert max(map(len, said.splitlines()[:-1])) <= 100
 
 
 def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):

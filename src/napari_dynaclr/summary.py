@@ -46,3 +46,24 @@ def summarize(dataset: Dataset) -> dict[str, str]:
     if runs:
         facts["last run"] = f"{runs[-1]['stage']} {runs[-1]['status']} at {runs[-1]['ended']}"
     return facts
+
+
+def describe(dataset: Dataset) -> str:
+    """Say in a few short lines what a dataset is and where its results are.
+
+    Only the first FOV's metadata is read.
+    """
+    wells, fovs = len(dataset.wells), len(dataset.fov_names)
+    size = f"{fovs} FOV{'s' * (fovs > 1)}" + (f" in {wells} wells" if wells > 1 else "")
+    lines = [f"{dataset.root.name}: {size}"]
+    if dataset.fov_names:
+        fov = dataset.fovs[0]
+        t, z, y, x = fov.shape
+        interval = f", every {fov.frame_interval / 60:g} min" if fov.frame_interval else ""
+        stack = f" x {z} slices" if z > 1 else ""
+        lines += [
+            f"{', '.join(fov.channels)}",
+            f"{t} time points{interval}; {y} x {x} pixels{stack} of {fov.scale[2]:g} um",
+        ]
+    lines.append(f"Results: {dataset.workspace.path}")
+    return "\n".join(lines)

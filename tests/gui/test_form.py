@@ -552,10 +552,14 @@ def test_tab_goes_from_top_to_bottom_after_a_switch_too(qtbot):
     form.kind = AllKinds
     form.set_choices({**CHOICES, "channels": ["A", "B"]})
     form._more.setChecked(True)
+    window.resize(400, 900)
+    QApplication.sendPostedEvents()  # the layout's own
+    qtbot.waitUntil(lambda: form.height() > 700)
+    qtbot.wait(50)
     before.setFocus()
     # Three ticks for the channels and a button at the path; four buttons around the fields.
     found = tabs(window, qtbot, len(AllKinds.model_fields) + 7)
-    rows = [widget.mapTo(window, QPoint(0, 0)).y() for widget in found]
+    rows = [widget.mapTo(window, widget.rect().center()).y() // 8 for widget in found]
     assert found[0] is before
     assert found[-1] is after
     assert form._defaults in found

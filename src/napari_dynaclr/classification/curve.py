@@ -143,8 +143,9 @@ def predicted_curve(dataset: Dataset, task: str, state: str) -> pd.DataFrame:
         raise MissingInput(f"predictions of '{task}'", "classify")
     table = read_csv(file, "predictions")
     column = f"predicted_{task}"
+    names = [str(name) for name in table]
     states = [
-        name.removeprefix("probability_") for name in table if name.startswith("probability_")
+        name.removeprefix("probability_") for name in names if name.startswith("probability_")
     ]
     if state not in states:
         raise InvalidInput(f"'{state}' is no state of {task}: there are {', '.join(states)}.")

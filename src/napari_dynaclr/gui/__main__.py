@@ -1,4 +1,4 @@
-"""Show one FOV of a dataset with its results: ``python -m napari_dynaclr.gui DATASET [FOV]``."""
+"""Show a dataset with its results: ``python -m napari_dynaclr.gui DATASET [FOV]``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ def main(arguments: list[str]) -> None:
     """Open a viewer on a dataset and wait until it is closed."""
     import napari
 
-    from napari_dynaclr.core.dataset import open_dataset
-    from napari_dynaclr.gui.layers import add_fov
+    from napari_dynaclr.gui.workbench import workbench
 
-    dataset = open_dataset(arguments[0])
-    fov = dataset[arguments[1]] if len(arguments) > 1 else dataset.fovs[0]
-    viewer = napari.Viewer(title=f"{dataset.root.name} {fov.name}")
-    add_fov(viewer, dataset, fov)
+    viewer = napari.Viewer(title="napari-dynaclr")
+    for name in ("Open dataset", "Embed and project"):
+        viewer.window.add_plugin_dock_widget("napari-dynaclr", name)
+    workbench(viewer).open(arguments[0], *arguments[1:2])
     napari.run()
 
 

@@ -170,6 +170,7 @@ class Form(QWidget):
         column.addLayout(bar)
         column.addWidget(self._advanced)
         column.addWidget(self._message)
+        column.addStretch(1)
         self._paint_message()
 
     def _build(self, kind: type[Params], values: Mapping[str, Any]) -> None:

@@ -61,7 +61,8 @@ def in_polygon(x: NDArray[np.float32], y: NDArray[np.float32], polygon: object) 
     answer = raster[row]
     crossed = np.flatnonzero(answer == CROSSED)
     answer[crossed] = _contains(outline, x[crossed], y[crossed])
-    return near[answer == INSIDE]
+    inside: NDArray[np.intp] = near[answer == INSIDE]
+    return inside
 
 
 def in_box(

@@ -7,9 +7,13 @@ from typing import Any
 
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
-from napari_dynaclr.gui.layers import LayerData, fov_layers
+from napari_dynaclr.gui.layers import LayerData, prepare
+from napari_dynaclr.session.frames import ChunkCache
 
-Reader = Callable[[Any], list[LayerData]]
+Reader = Callable[[Any], list[Any]]
+
+NOTHING: tuple[None] = (None,)
+"""napari's word for "read, and no layer to add"."""
 
 
 def get_reader(path: str | list[str]) -> Reader | None:
@@ -26,7 +30,29 @@ def get_reader(path: str | list[str]) -> Reader | None:
         open_dataset(path)
     except DynaclrError:
         return None
-    return read_first_fov
+    return read
+
+
+def read(path: str) -> list[Any]:
+    """Open a dataset in the viewer on screen, as the widget "Open dataset" does.
+
+    The layers come by themselves, read in the background. Where there is no viewer,
+    the layers of the first FOV are returned.
+
+    Raises
+    ------
+    InvalidInput
+        If the dataset holds no FOV.
+    """
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return list(read_first_fov(path))
+    from napari_dynaclr.gui.workbench import workbench
+
+    workbench(viewer).open(path)
+    return [NOTHING]
 
 
 def read_first_fov(path: str) -> list[LayerData]:
@@ -40,4 +66,5 @@ def read_first_fov(path: str) -> list[LayerData]:
     dataset = open_dataset(path)
     if not dataset.fov_names:
         raise InvalidInput(f"{path} has no FOV in it: choose another dataset.")
-    return fov_layers(dataset, dataset.fovs[0])
+    scene = prepare(dataset, dataset.fovs[0], ChunkCache())
+    return list(scene.layers.values())

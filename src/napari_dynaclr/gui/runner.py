@@ -7,6 +7,7 @@ thread.
 
 from __future__ import annotations
 
+import atexit
 import queue
 import threading
 import time
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_dynaclr.core.job import Progress
+
+_PATIENCE = 10.0
+"""Seconds that a closing program waits for cancelled work at most."""
 
 _REPORT_EVERY = 0.05
 """Seconds between reports of progress: a person cannot read faster."""
@@ -49,6 +53,8 @@ class Run(QObject):
         What it does, in the user's words.
     work
         Does it, given the job.
+    lane
+        Where it waits for its turn.
     """
 
     progressed = Signal(object)
@@ -59,9 +65,9 @@ class Run(QObject):
     """It is over, however it went; see :attr:`state`."""
     _arrived = Signal(str, object)
 
-    def __init__(self, title: str, work: Callable[[Job], Any]) -> None:
+    def __init__(self, title: str, work: Callable[[Job], Any], lane: str = "read") -> None:
         super().__init__()
-        self.title = title
+        self.title, self.lane = title, lane
         self.state = RunState.WAITING
         self.result: Any = None
         self.error: Exception | None = None
@@ -151,6 +157,7 @@ class Runner(QObject):
         self._lanes: dict[str, queue.SimpleQueue[Run | None]] = {}
         self.stage: Run | None = None
         """The stage that is running, if any."""
+        _runners.add(self)
         # Threads must end also where nobody calls close().
         self._finalizer = weakref.finalize(self, _end_lanes, self._lanes)
 
@@ -177,7 +184,7 @@ class Runner(QObject):
         lane
             Work of the same lane is done in order, one after the other.
         """
-        run = Run(title, work)
+        run = Run(title, work, lane)
         self._runs.add(run)
         tell = failed or partial(self.failed.emit, title)
 
@@ -239,9 +246,11 @@ class Runner(QObject):
             waiting: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
             self._lanes[name] = waiting
             # Daemons: what cannot be interrupted must not keep a closed program alive.
-            threading.Thread(
+            thread = threading.Thread(
                 target=_work_off, args=(waiting,), name=f"dynaclr-{name}", daemon=True
-            ).start()
+            )
+            thread.start()
+            _threads.add(thread)
         return self._lanes[name]
 
     @property
@@ -252,9 +261,23 @@ class Runner(QObject):
     def close(self) -> None:
         """Ask everything to stop, and accept nothing from it any more."""
         for run in list(self._runs):
-            if run.title != "annotate":  # a click must reach the disk
+            if run.lane != "annotate":  # a click must reach the disk
                 run.cancel()
         self._finalizer()
+
+
+_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+_runners: weakref.WeakSet[Runner] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_them_end() -> None:
+    """Give cancelled work the time to stop at its next item, so that it ends cleanly."""
+    for runner in list(_runners):
+        runner.close()
+    until = time.monotonic() + _PATIENCE
+    for thread in list(_threads):
+        thread.join(max(until - time.monotonic(), 0.0))
 
 
 def _work_off(waiting: queue.SimpleQueue[Run | None]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.lasso import in_polygon, nearest
 from napari_dynaclr.gui.scatter_canvas import PointCanvas
@@ -31,7 +31,7 @@ Colour = str | tuple[float, ...]
 PICK_RADIUS = 8.0
 """Logical pixels within which a click or the mouse finds a point."""
 
-SAMPLE = 100_000
+SAMPLE = 50_000
 """Points looked at to find the view that shows all of them."""
 
 SEED = 0
@@ -69,8 +69,10 @@ class PointCloud(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMinimumSize(120, 120)
         self.canvas = PointCanvas(self)
+        self.canvas.setMinimumSize(120, 120)
+        for widget in (self, self.canvas):  # else napari puts empty space below it in a dock
+            widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.canvas.setMouseTracking(True)
         self.canvas.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setFocusProxy(self.canvas)
@@ -85,6 +87,7 @@ class PointCloud(QWidget):
 
         self._x = self._y = np.empty(0, dtype=np.float32)
         self._drawable = np.empty(0, dtype=np.bool_)
+        self._order = np.empty(0, dtype=np.uint32)
         self._whole = View()
         self._own_colours = True
         self._own_size = True
@@ -126,15 +129,17 @@ class PointCloud(QWidget):
             self.canvas.selected = self.canvas.highlighted = np.empty(0, dtype=np.uint32)
             self.set_path(None)
             self._own_colours = True
-        self._drawable = np.isfinite(points).all(axis=1)
+        finite = np.isfinite(points)
+        self._drawable = finite[:, 0] & finite[:, 1]
         # A copy of each column: tests of a million points are twice as fast on them.
         self._x, self._y = (np.where(self._drawable, column, np.nan) for column in points.T)
         order = np.arange(len(points), dtype=np.uint32)
         np.random.default_rng(SEED).shuffle(order)
         if not self._drawable.all():
             order = order[self._drawable[order]]
-        self.canvas.xy, self.canvas.order = points, order
+        self.canvas.xy, self._order = points, order
         self.canvas.selected = self._drawn_only(self.canvas.selected)
+        self._order_others()
         self.canvas.highlighted = self._drawn_only(self.canvas.highlighted)
         if self._own_colours:
             self._use_own_colours()
@@ -169,7 +174,8 @@ class PointCloud(QWidget):
         drawn = self._drawn_only(rows)
         # In random order too, or one class would hide another.
         self.canvas.selected = np.random.default_rng(SEED).permutation(drawn)
-        self.canvas.changed("selected")
+        self._order_others()
+        self.canvas.changed("order", "selected")
 
     def set_highlighted(self, rows: ArrayLike) -> None:
         """Show these rows, the cells of the current frame, larger and on top.
@@ -199,7 +205,7 @@ class PointCloud(QWidget):
     def set_hint(self, text: str) -> None:
         """Set what is written in the middle while there are no points."""
         self._hint = text
-        self._overlay.hint = "" if len(self.canvas.order) else text
+        self._overlay.hint = "" if len(self._order) else text
         self._overlay.update()
 
     def set_axis_names(self, x: str, y: str) -> None:
@@ -275,7 +281,11 @@ class PointCloud(QWidget):
         """
         save(path, self.canvas, self._overlay)
 
-    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802 (Qt's name)
+    def sizeHint(self) -> QSize:
+        """Ask for as much room as a map is readable in."""
+        return QSize(420, 380)
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Keep what was in view in view."""
         super().resizeEvent(event)
         self._look(self.canvas.view)
@@ -286,6 +296,15 @@ class PointCloud(QWidget):
         if asked.size and (asked.min() < 0 or asked.max() >= len(self._drawable)):
             raise ValueError(f"rows are from 0 to {len(self._drawable) - 1}")
         return asked[self._drawable[asked]].astype(np.uint32)
+
+    def _order_others(self) -> None:
+        """Draw the selected once, not beneath themselves as well."""
+        others = self._order
+        if len(self.canvas.selected):
+            unselected = np.ones(len(self._drawable), dtype=np.bool_)
+            unselected[self.canvas.selected] = False
+            others = others[unselected[others]]
+        self.canvas.order = others
 
     def _use_own_colours(self) -> None:
         colour = np.array([*self.canvas.foreground, 0.6]) * 255

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy import PYQT5, PYSIDE2
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
 from vispy.gloo import gl
 
 from napari_dynaclr.gui.scatter_gl import Buffer, Painter, Target
@@ -25,16 +26,24 @@ else:
     from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
     from qtpy.QtWidgets import QWidget
 
 Rgb = tuple[float, float, float]
 
-FRAME = 0.02
+BUFFERS = ("xy", "rgba", "order", "selected", "highlighted")
+"""The arrays that go to the graphics card, by their names here and in the painter."""
+
+FRAME = 0.03
 """Seconds of drawing per frame, so that the mouse is never behind."""
 
+REFRESH = 0.1
+"""Seconds between two looks at a picture that is not complete: showing it takes time too."""
+
 SHARE = 16_384
-"""Points between two looks at the clock."""
+"""Points in the first frame, before it is known how fast this machine is."""
 
 DIMMED = 0.25
 """How much of their own colour the others keep while something is selected."""
@@ -73,17 +82,19 @@ class PointCanvas(QOpenGLWidget):
         self._stale: set[str] = set()
         self._painter: Painter | None = None
         self._drawn = 0
+        self._share = SHARE
+        self._shown = 0.0
         self._more = QTimer(self)
         self._more.setSingleShot(True)
         self._more.setInterval(0)
-        self._more.timeout.connect(self.update)
+        self._more.timeout.connect(self._refine)
 
     def changed(self, *names: str) -> None:
         """Say which of ``xy rgba order selected highlighted view`` are new, and draw anew.
 
         All but ``highlighted`` start the picture of the points afresh.
         """
-        self._stale.update(names)
+        self._stale.update(set(names) - {"view"})
         if set(names) - {"highlighted"}:
             self._drawn = 0
         self.update()
@@ -101,36 +112,49 @@ class PointCanvas(QOpenGLWidget):
         NDArray[np.uint8]
             (height, width, 4), opaque.
         """
-        if not self.isValid():
-            self.grabFramebuffer()  # makes the context of a widget that was never shown
-        self.makeCurrent()
-        painter = self._sync()
-        ratio = self.devicePixelRatioF() * zoom
-        target = Target(*self._physical(ratio))
+        # In a context of its own: that of a widget exists only once it was shown, and asking Qt to
+        # grab a widget that is not shown brings it down when the widget moves to another window.
+        surface, context = QOffscreenSurface(), QOpenGLContext()
+        surface.create()
+        context.create()
+        if not context.makeCurrent(surface):
+            raise RuntimeError("no OpenGL context")
+        painter = Painter()
         try:
+            self._upload(painter, BUFFERS)
+            ratio = self.devicePixelRatioF() * zoom
+            target = Target(*self._physical(ratio))
             target.bind()
             self._clear()
-            self._draw_base(painter, ratio, 0, None)
+            self._draw_base(painter, ratio, 0, self._to_draw())
             self._draw_highlighted(painter, ratio)
-            return target.read()
-        finally:
+            image = target.read()
             target.delete()
-            self.doneCurrent()
+        finally:
+            painter.delete()
+            context.doneCurrent()
+        return image
 
-    def initializeGL(self) -> None:  # noqa: N802 (Qt's name)
+    def initializeGL(self) -> None:
         """Prepare a new context: the first, or that of the window it was undocked into."""
         self._painter = Painter()
-        self._stale = {"xy", "rgba", "order", "selected", "highlighted"}
+        self._stale = set(BUFFERS)
         self._drawn = 0
-        self.context().aboutToBeDestroyed.connect(self._release)
+        context = self.context()
+        if context is not None:
+            context.aboutToBeDestroyed.connect(self._release)
 
-    def resizeGL(self, width: int, height: int) -> None:  # noqa: N802
+    def resizeGL(self, width: int, height: int) -> None:
         """Start the picture afresh in the new size."""
         self._drawn = 0
 
-    def paintGL(self) -> None:  # noqa: N802
+    def paintGL(self) -> None:
         """Draw what one frame has time for."""
-        painter = self._sync()
+        painter = self._painter
+        if painter is None:
+            return
+        self._upload(painter, self._stale)
+        self._stale.clear()
         ratio = self.devicePixelRatioF()
         width, height = self._physical(ratio)
         base = painter.base
@@ -139,16 +163,31 @@ class PointCanvas(QOpenGLWidget):
                 base.delete()
             base = painter.base = Target(width, height)
             self._drawn = 0
-        if self._drawn == 0 or not self.complete:
+        if self._drawn == 0:
             base.bind()
-            if self._drawn == 0:
-                self._clear()
-            self._drawn = self._draw_base(painter, ratio, self._drawn, FRAME)
+            self._clear()
+            self._draw_share(painter, ratio)
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.defaultFramebufferObject())
         gl.glViewport(0, 0, width, height)
         painter.draw_image(base)
         self._draw_highlighted(painter, ratio)
+        self._shown = time.perf_counter()
         if not self.complete:
+            self._more.start()
+
+    def _refine(self) -> None:
+        """Draw another share into the picture; show it now and then, and when it is complete."""
+        painter = self._painter
+        if painter is None or painter.base is None or not self.isVisible():
+            return  # the next frame goes on
+        if self._drawn:
+            self.makeCurrent()
+            painter.base.bind()
+            self._draw_share(painter, self.devicePixelRatioF())
+            self.doneCurrent()
+        if self.complete or time.perf_counter() - self._shown > REFRESH:
+            self.update()
+        else:
             self._more.start()
 
     def _release(self) -> None:
@@ -159,16 +198,10 @@ class PointCanvas(QOpenGLWidget):
             painter.delete()
             self.doneCurrent()
 
-    def _sync(self) -> Painter:
-        """Upload what changed since the last frame."""
-        painter = self._painter
-        if painter is None:
-            raise RuntimeError("no OpenGL context")
-        for name in self._stale - {"view"}:
+    def _upload(self, painter: Painter, names: Iterable[str]) -> None:
+        for name in names:
             buffer: Buffer = getattr(painter, name)
             buffer.upload(getattr(self, name), often=name != "xy")
-        self._stale.clear()
-        return painter
 
     def _physical(self, ratio: float) -> tuple[int, int]:
         return max(int(self.width() * ratio), 1), max(int(self.height() * ratio), 1)
@@ -189,12 +222,20 @@ class PointCanvas(QOpenGLWidget):
             "u_background": self.background,
         }
 
-    def _draw_base(
-        self, painter: Painter, ratio: float, start: int, seconds: float | None
-    ) -> int:
+    def _draw_share(self, painter: Painter, ratio: float) -> None:
+        """Draw as many more points as there is time for, judged by the last share."""
+        begin = time.perf_counter()
+        before = self._drawn
+        self._drawn = self._draw_base(painter, ratio, before, self._share)
+        gl.glFinish()  # else the clock would only measure the asking
+        speed = (self._drawn - before) / (time.perf_counter() - begin)
+        # At most twice as many at once: points that lie apart take longer than those in a heap.
+        self._share = int(np.clip(speed * FRAME, SHARE / 4, 2 * self._share))
+
+    def _draw_base(self, painter: Painter, ratio: float, start: int, count: int) -> int:
         """Draw all points, then rings of the selected, then the selected on top of all rings.
 
-        The three count as one sequence, drawn from ``start`` until the time is up.
+        The three count as one sequence, of which this draws ``count`` from ``start`` on.
 
         Returns
         -------
@@ -204,26 +245,25 @@ class PointCanvas(QOpenGLWidget):
         own, ring = (0.0, 0.0, 0.0, 0.0), (*self.foreground, 1.0)
         size, place = self.point_size * ratio, self._place()
         wide = size + 2 * selected_ring(self.point_size) * ratio
-        keep = DIMMED if len(self.selected) else 1.0
         passes = (
-            (painter.order, size, keep, own),
+            (painter.order, size, DIMMED if len(self.selected) else 1.0, own),
             (painter.selected, wide, 1.0, ring),
             (painter.selected, size, 1.0, own),
         )
-        begin = time.perf_counter()
-        first = 0
-        for rows, diameter, strength, flat in passes:
-            while start < first + rows.size:
-                count = min(SHARE, first + rows.size - start) if seconds else rows.size
+        first, stop = 0, start + count
+        for rows, diameter, keep, flat in passes:
+            last = min(stop, first + rows.size)
+            if start < last:
                 painter.draw_points(
-                    rows, start - first, count,
-                    u_size=diameter, u_keep=strength, u_flat=flat, **place,
+                    rows,
+                    start - first,
+                    last - start,
+                    u_size=diameter,
+                    u_keep=keep,
+                    u_flat=flat,
+                    **place,
                 )
-                start += count
-                if seconds:
-                    gl.glFinish()  # else the clock would only measure the asking
-                    if time.perf_counter() - begin > seconds:
-                        return start
+                start = last
             first += rows.size
         return start
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtGui import QImage, QPainter
@@ -64,9 +64,11 @@ def _save_svg(path: Path, canvas: PointCanvas, overlay: Overlay) -> None:
     right, bottom = canvas.view.to_xy(np.array([width, height]), (width, height))
     axes.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    if len(canvas.order) > MANY:
+    if len(canvas.order) + len(canvas.selected) > MANY:
         axes.imshow(
-            canvas.picture(ZOOM), extent=(left, right, bottom, top), aspect="auto",
+            canvas.picture(ZOOM),
+            extent=(left, right, bottom, top),
+            aspect="auto",
             interpolation="none",
         )
     else:
@@ -76,11 +78,14 @@ def _save_svg(path: Path, canvas: PointCanvas, overlay: Overlay) -> None:
         axes.plot(*line.T, color=canvas.foreground, linewidth=1.5)
     for points, marker in ((overlay.starts, "o"), (overlay.ends, "s")):
         axes.plot(
-            *points.T, marker, color=canvas.foreground, markeredgecolor=canvas.background,
+            *points.T,
+            marker,
+            color=canvas.foreground,
+            markeredgecolor=canvas.background,
             markersize=8,
         )
     first, second = overlay.captions
-    text = {"color": canvas.foreground, "transform": axes.transAxes, "fontsize": 9}
+    text: dict[str, Any] = {"color": canvas.foreground, "transform": axes.transAxes, "fontsize": 9}
     if first:
         axes.text(0.985, 0.02, f"{first} →", ha="right", va="bottom", **text)
     if second:
@@ -98,13 +103,15 @@ def _scatter(axes: Axes, canvas: PointCanvas) -> None:
     ) -> None:
         own = canvas.rgba[rows] / 255 if colours is None else colours
         area = (pixels * 72 / DPI) ** 2
-        axes.scatter(*canvas.xy[rows].T, s=area, c=own, linewidths=0, zorder=1)
+        x, y = canvas.xy[rows].T
+        axes.scatter(x, y, s=area, c=own, linewidths=0, zorder=1)
 
     size, ring = canvas.point_size, np.array([[*canvas.foreground, 1.0]])
     own = canvas.rgba[canvas.order] / 255
     if len(canvas.selected):
         own[:, :3] = DIMMED * own[:, :3] + (1 - DIMMED) * np.array(canvas.background)
-    draw(canvas.order, size, own)
+    if len(own):
+        draw(canvas.order, size, own)
     for rows, pixels, extra in (
         (canvas.selected, size, selected_ring(size)),
         (canvas.highlighted, highlighted_size(size), RING),

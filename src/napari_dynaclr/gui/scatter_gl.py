@@ -152,9 +152,7 @@ class Target:
     def read(self) -> NDArray[np.uint8]:
         """Return the picture, (height, width, 4), the top row first."""
         self.bind()
-        raw = gl.glReadPixels(
-            0, 0, self.width, self.height, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE
-        )
+        raw = gl.glReadPixels(0, 0, self.width, self.height, gl.GL_RGBA, gl.GL_UNSIGNED_BYTE)
         image = np.frombuffer(raw, np.uint8).reshape(self.height, self.width, 4)
         return image[::-1].copy()
 
@@ -220,7 +218,12 @@ class Painter:
     def delete(self) -> None:
         """Free all memory on the graphics card."""
         for buffer in (
-            self.xy, self.rgba, self.corners, self.order, self.selected, self.highlighted
+            self.xy,
+            self.rgba,
+            self.corners,
+            self.order,
+            self.selected,
+            self.highlighted,
         ):
             gl.glDeleteBuffer(buffer.handle)
         for program in (self.points, self.image):

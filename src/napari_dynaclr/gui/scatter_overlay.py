@@ -46,7 +46,7 @@ class Overlay(QWidget):
         self.captions = ("", "")
         self.hint = ""
 
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802 (Qt's name)
+    def paintEvent(self, event: QPaintEvent | None) -> None:
         """Draw everything."""
         painter = QPainter(self)
         self.draw(painter)
@@ -77,7 +77,10 @@ class Overlay(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         lines = [QPolygonF(self._points(line)) for line in self.lines]
         # The wide one underneath keeps the line readable over points of any colour.
-        for pen in (self._pen(self._faded(self.background, 0.7), 4.5), self._pen(self.foreground, 2)):
+        for pen in (
+            self._pen(self._faded(self.background, 0.7), 4.5),
+            self._pen(self.foreground, 2),
+        ):
             painter.setPen(pen)
             for line in lines:
                 painter.drawPolyline(line)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QPointF, Qt, QTimer, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtpy.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
     from qtpy.QtWidgets import QWidget
 
@@ -87,11 +89,11 @@ class Tools(QObject):
         self._show_cursor()
         self.outlining.emit([])
 
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Take the events that mean something here, leave the rest to Qt."""
         if event is None:
             return False
-        handler = {
+        handlers: dict[QEvent.Type, Callable[[Any], bool]] = {
             QEvent.Type.MouseButtonPress: self._press,
             QEvent.Type.MouseButtonDblClick: self._double_click,
             QEvent.Type.MouseMove: self._move,
@@ -102,8 +104,9 @@ class Tools(QObject):
             QEvent.Type.ShortcutOverride: self._override,
             QEvent.Type.Leave: self._leave,
             QEvent.Type.FocusOut: self._focus_out,
-        }.get(event.type())
-        return bool(handler(event)) if handler is not None else False
+        }
+        handler = handlers.get(event.type())
+        return handler is not None and handler(event)
 
     def _press(self, event: QMouseEvent) -> bool:
         if self._action:
@@ -203,7 +206,8 @@ class Tools(QObject):
 
     def _ours(self, event: QKeyEvent) -> bool:
         plain = event.modifiers() in (
-            Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.KeypadModifier
+            Qt.KeyboardModifier.NoModifier,
+            Qt.KeyboardModifier.KeypadModifier,
         )
         return plain and (event.key() in _KEYS or event.key() in _OTHERS)
 
@@ -233,8 +237,7 @@ class Tools(QObject):
 
 
 def _place(event: QMouseEvent) -> Place:
-    # Qt 5 has no position() on mouse events.
-    at: QPointF = event.position() if hasattr(event, "position") else event.localPos()
+    at = event.position()
     return (at.x(), at.y())
 
 

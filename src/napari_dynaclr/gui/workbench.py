@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.utils.notifications import (
     Notification,
     NotificationSeverity,
     notification_manager,
     show_error,
 )
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 
 from napari_dynaclr.core.annotations import current_marks, write_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.registry import find_method, resolve
 from napari_dynaclr.core.taskbook import read_tasks
+from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.layers import FovLayers, Scene, prepare
 from napari_dynaclr.gui.runner import Runner
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
+from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.frames import ChunkCache
 from napari_dynaclr.session.marks import Given, Marks
-from napari_dynaclr.session.painting import paint
+from napari_dynaclr.session.painting import features_of, paint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,14 +36,15 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.params import Params
     from napari_dynaclr.gui.runner import Run
-    from napari_dynaclr.session.colours import ColourBy
 
 _NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
 """Layers that a stage makes anew."""
+
+_PAUSE = 1500
+"""Milliseconds without a click before annotations.csv is written again."""
 
 AHEAD = (0, 1, 2, 3, -1)
 """Time points, relative to the one on screen, that are read before they are asked for."""
@@ -67,8 +71,17 @@ class Workbench(QObject):
         self._painting = 0
         self._reading_ahead = False
         self._read_ahead_again = False
+        self.embeddings: list[str] = []
+        """Embeddings that the dataset has."""
+        self.features: list[str] = []
+        """Dimensions of the embedding whose cells are shown."""
         self.radius = 10.0
         """Reach of a click in um, where it hits no cell."""
+        self.mouse = Mouse(self)
+        self._table_timer = QTimer(self)
+        self._table_timer.setSingleShot(True)
+        self._table_timer.setInterval(_PAUSE)
+        self._table_timer.timeout.connect(self._write_table)
         session = self.session
         session.frame_changed.connect(self._frame_changed)
         session.selection_changed.connect(self.layers.show_marks)
@@ -80,6 +93,8 @@ class Workbench(QObject):
         session.failed.connect(self.explain)
         self.runner.failed.connect(lambda _title, error: self.explain(error))
         viewer.dims.events.current_step.connect(self._step_changed)
+        viewer.bind_key("Alt-Right", lambda _viewer: self.step_fov(1), overwrite=True)
+        viewer.bind_key("Alt-Left", lambda _viewer: self.step_fov(-1), overwrite=True)
 
     # -- opening ----------------------------------------------------------
 
@@ -166,16 +181,16 @@ class Workbench(QObject):
         ticket, names = self._loading, session.fovs_in(session.scope)
         embedding = session.embedding
 
-        def work(job: Job) -> tuple[Cells, Marks, str]:
-            chosen = embedding if embedding in embeddings(dataset) else ""
-            chosen = chosen or next(iter(embeddings(dataset)), "")
+        def work(job: Job) -> tuple[Cells, Marks, list[str], list[str]]:
+            known = embeddings(dataset)
+            chosen = embedding if embedding in known else next(iter(known), "")
             cells = load_cells(dataset.select(names), chosen, job)
-            return cells, _marks(dataset), chosen
+            return cells, _marks(dataset), known, features_of(dataset, cells)
 
-        def done(found: tuple[Cells, Marks, str]) -> None:
+        def done(found: tuple[Cells, Marks, list[str], list[str]]) -> None:
             if ticket != self._loading or session.dataset is not dataset:
                 return
-            cells, marks, session.embedding = found
+            cells, marks, self.embeddings, self.features = found
             session.set_cells(cells, marks)
             self.layers.show_cells()
             session.marks_changed.emit()
@@ -331,20 +346,36 @@ class Workbench(QObject):
         step[axis] = int(self.session.cells.t[row])
         step[axis + 1] = round(float(z))
         self.viewer.dims.current_step = tuple(step)
-        centre = [float(c) * s for c, s in zip((z, y, x), fov.scale, strict=True)]
-        self.viewer.camera.center = tuple(centre) if self.viewer.dims.ndisplay == 3 else (
-            0.0, *centre[1:]
-        )  # fmt: skip
+        self._bring_into_view([float(c) * s for c, s in zip((z, y, x), fov.scale, strict=True)])
         self.session.select([row])
+
+    def _bring_into_view(self, point: list[float]) -> None:
+        """Move the camera if a point (z, y, x) in um is at the rim of the view or outside."""
+        camera = self.viewer.camera
+        if self.viewer.dims.ndisplay == 3:
+            camera.center = tuple(point)
+            return
+        reach = np.array(self.viewer.canvas.size) / 2 / camera.zoom * 0.8
+        if (np.abs(np.array(point[1:]) - camera.center[1:]) > reach).any():
+            camera.center = (0.0, *point[1:])
+
+    def row_under_cursor(self) -> int:
+        """Row of the cell under the mouse in the image; -1 where there is none."""
+        return self.mouse.row_under_cursor()
 
     def _marks_changed(self) -> None:
         self.layers.show_marks()
-        if self.session.colour_by.kind.value == "state":
+        if self.session.colour_by.kind is Kind.STATE:
             self.colour(self.session.colour_by)
-        self._write_table()
+        self._table_timer.start()
 
     def _write_table(self) -> None:
-        """Derive annotations.csv from the journal when clicking pauses."""
+        """Derive annotations.csv from the journal, now that clicking pauses."""
+        dataset = self.session.dataset
+        if dataset is not None and dataset.workspace.journal.exists():
+            self.runner.start(
+                "write annotations.csv", lambda _job: write_annotations(dataset), lane="annotate"
+            )
 
     # -- telling ----------------------------------------------------------
 
@@ -371,6 +402,9 @@ class Workbench(QObject):
 
     def close(self) -> None:
         """Stop all work; the window is closing."""
+        if self._table_timer.isActive():
+            self._table_timer.stop()
+            self._write_table()
         self.runner.close()
 
 
@@ -394,5 +428,7 @@ def workbench(viewer: Viewer) -> Workbench:
     """Return the workbench of a viewer, made at the first call."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands out proxies
     if viewer not in _WORKBENCHES:
-        _WORKBENCHES[viewer] = Workbench(viewer)
+        _WORKBENCHES[viewer] = bench = Workbench(viewer)
+        # napari tells nobody that a viewer is closing; its window does.
+        viewer.window._qt_window.destroyed.connect(bench.close)  # noqa: SLF001
     return _WORKBENCHES[viewer]

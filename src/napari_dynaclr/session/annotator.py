@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.tasks import Task
     from napari_dynaclr.session.cells import Cells
 
-Execute = Callable[
-    [Callable[[], Any], Callable[[Any], None], Callable[[DynaclrError], None]], None
-]
+Execute = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[DynaclrError], None]], None]
 """Do some work, then call the second with its result, or the third with what went wrong."""
 
 

@@ -160,7 +160,7 @@ class Cells:
         return [int(one) for one in np.unique(born)]
 
     def lineage(self, fov_name: str, track: int) -> list[int]:
-        """The founding track of a lineage and all that came of it, ancestors first."""
+        """Return the founding track of a lineage and all that came of it, ancestors first."""
         root, seen = track, {track}
         while (above := self.parent_of(fov_name, root)) >= 0 and above not in seen:
             root = above
@@ -178,7 +178,7 @@ class Cells:
 
     def name(self, row: int) -> str:
         """Name of the FOV of a row."""
-        return self.fovs[self.fov[row]]
+        return self.fovs[int(self.fov[row])]
 
     def nodes(self, rows: slice | NDArray[np.intp]) -> pd.DataFrame:
         """Rows as a table of nodes: ``fov_name`` and the track columns (``parent_id`` is -1)."""
@@ -264,7 +264,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _embedded(dataset: Dataset, fov: Fov, embedding: str) -> dict[str, Any]:
-    """Maps and predictions of a FOV; nothing where it is not embedded or out of date."""
+    """Read maps and predictions of a FOV; nothing where it is not embedded or out of date."""
     workspace, result = dataset.workspace, f"embeddings.{embedding}"
     if not embedding or workspace.key(result, fov) is None or workspace.outdated(result, fov):
         return {}

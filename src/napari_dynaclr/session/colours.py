@@ -167,9 +167,7 @@ def distinct(count: int) -> list[str]:
         # Hues in steps of the golden ratio never come close to the ones just before.
         base = colormaps["hsv"]((np.arange(count) * 0.618034) % 1.0)
         base[:, :3] = 0.25 + 0.75 * base[:, :3]
-    return [
-        f"#{int(r * 255):02x}{int(g * 255):02x}{int(b * 255):02x}" for r, g, b in base[:, :3]
-    ]
+    return [f"#{int(r * 255):02x}{int(g * 255):02x}{int(b * 255):02x}" for r, g, b in base[:, :3]]
 
 
 def by_track(keys: NDArray[np.int64], title: str) -> Palette:

@@ -115,7 +115,7 @@ class FovImage:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:, :, :, :], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
@@ -132,14 +132,14 @@ class FovImage:
             t, z = int(rows[0]), int(planes[0])
             block = self._block(t // self._step[0], z // self._step[1])
             t, z = t % self._step[0], z % self._step[1]
-            return block[t : t + 1, z : z + 1][(*_dropped(keys), *keys[2:])]
+            return np.asarray(block[t : t + 1, z : z + 1][(*_dropped(keys), *keys[2:])])
         pixels = np.empty((len(rows), len(planes), *self.shape[2:]), self.dtype)
         for block, (t, z) in self._blocks(rows, planes):
             inside_t, inside_z = rows // self._step[0] == t, planes // self._step[1] == z
             pixels[np.ix_(inside_t, inside_z)] = block[
                 np.ix_(rows[inside_t] % self._step[0], planes[inside_z] % self._step[1])
             ]
-        return pixels[(*_dropped(keys), *keys[2:])]
+        return np.asarray(pixels[(*_dropped(keys), *keys[2:])])
 
     def _blocks(
         self, rows: NDArray[np.intp], planes: NDArray[np.intp]
@@ -152,7 +152,7 @@ class FovImage:
         group = self._channel // self._channels
         place = (self._source, t, z, group)
         chunk = self._cache.get(place, lambda: self._read(t, z, group))
-        return chunk[self._channel % self._channels]
+        return np.asarray(chunk[self._channel % self._channels])
 
     def _read(self, t: int, z: int, group: int) -> NDArray[Any]:
         """Read (C, T, Z, Y, X) of one chunk in c, t and z."""

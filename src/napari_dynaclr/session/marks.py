@@ -65,7 +65,7 @@ class Marks:
         return {node for node, given in cells.items() if not given.carried}
 
     def counts(self, task: str) -> Counter[str]:
-        """Number of cells by state."""
+        """Count the cells by state."""
         return Counter(given.state for _, _, given in self.of(task))
 
     @property

@@ -98,9 +98,7 @@ def _states(
 ) -> tuple[tuple[str, ...], list[str]]:
     """States of a task and their colours, those that only the data know included."""
     known = next((one for one in tasks if one.name == task), find_task(task))
-    names = tuple(
-        dict.fromkeys(state for state in (*known.state_names, *more) if state != UNKNOWN)
-    )
+    names = tuple(dict.fromkeys(state for state in (*known.state_names, *more) if state != UNKNOWN))
     spare = distinct(20)[::-1]
     colours = [
         known.colour(name) if name in known.state_names else spare[i % 20]

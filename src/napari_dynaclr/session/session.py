@@ -62,7 +62,7 @@ class Session:
     scope
         Which FOVs' cells the views show.
     embedding, map
-        Whose map is shown; empty for the first there is.
+        Whose map is wanted; empty for the first there is.
     """
 
     dataset_changed = Signal()

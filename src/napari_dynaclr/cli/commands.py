@@ -1,0 +1,173 @@
+"""How commands are made: one line per error, and options from the Params of a method."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+from napari_dynaclr.core.errors import Cancelled, DynaclrError
+from napari_dynaclr.core.registry import find_method, methods
+from napari_dynaclr.terminal import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_dynaclr.core.params import Params
+
+_SUMMARY = {
+    "simulate": "Make a simulated infection time-lapse with ground truth.",
+    "convert": "Convert TIFF stacks or folders of TIFFs to OME-Zarr.",
+    "segment": "Find the cells of every time point.",
+    "track": "Link segmented cells over time.",
+    "embed": "Embed every tracked cell at every time point.",
+    "project": "Map the embedding to two or more dimensions.",
+    "annotate": "Take over annotations from a table.",
+    "classify": "Predict a state for every cell from a few annotated ones.",
+    "evaluate": "Measure embeddings, tracks and predictions.",
+}
+
+
+class Commands(click.Group):
+    """The group of all commands; turns errors meant for the user into one line."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        """Run the command line and leave with its exit code; without arguments, help.
+
+        click's own errors (an unknown option, a missing one) come out as one line too.
+        """
+        given = sys.argv[1:] if args is None else list(args)
+        options |= {"standalone_mode": False, "prog_name": "napari-dynaclr"}
+        try:
+            code = super().main(given or ["--help"], *rest, **options)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "napari-dynaclr"
+            text = one_line(error.format_message())
+            stop = "" if text[-1] in ".?" else "."
+            click.echo(f"Error: {text}{stop} See '{command} --help'.", err=True)
+            code = 2
+        except click.ClickException as error:
+            click.echo(f"Error: {one_line(error.format_message())}", err=True)
+            code = 2
+        except click.Abort:
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names, or suggest the nearest."""
+        near = difflib.get_close_matches(args[0], self.commands, n=1)
+        if near and args[0] not in self.commands:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; exit 2 on bad input, 130 when cancelled."""
+        try:
+            return super().invoke(ctx)
+        except DynaclrError as error:
+            click.echo(f"Error: {one_line(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except (Cancelled, KeyboardInterrupt):
+            click.echo("Cancelled. Run the same command again to resume.", err=True)
+            ctx.exit(130)
+        except OSError as error:
+            place = f": {error.filename}" if error.filename else ""
+            click.echo(f"Error: {one_line(error.strerror or str(error))}{place}", err=True)
+            ctx.exit(2)
+
+
+class MethodCommand(click.Command):
+    """A command whose options are the settings of the method that ``--method`` names."""
+
+    def __init__(self, stage: str, **kwargs: Any) -> None:
+        super().__init__(name=stage, help=_SUMMARY[stage], **kwargs)
+        self.stage = stage
+        self._common = list(self.params)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Look for the method first, then read its options."""
+        name = None
+        for i, arg in enumerate(args):
+            if arg == "--method" and i + 1 < len(args):
+                name = args[i + 1]
+            elif arg.startswith("--method="):
+                name = arg.partition("=")[2]
+        try:
+            self._describe(name)
+        except DynaclrError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        return super().parse_args(ctx, args)
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help, with the default method's options if none was chosen."""
+        if self.params == self._common:
+            self._describe(None)
+        return super().get_help(ctx)
+
+    def _describe(self, name: str | None) -> None:
+        method = find_method(self.stage, name)
+        known = methods(self.stage)
+        choices = "; ".join(f"{m.name}: {m.title}" for m in known)
+        choose = click.Option(
+            ["--method"],
+            type=click.Choice([m.name for m in known]),
+            default=method.name,
+            show_default=True,
+            help=f"{choices}. Options below are those of '{method.name}'.",
+        )
+        self.params = [*self._common, choose, *_options(method.params_class())]
+
+
+def _options(kind: type[Params]) -> list[click.Option]:
+    """Make one option of each field of some settings."""
+    options = []
+    for name, field in kind.model_fields.items():
+        flag = name.replace("_", "-")
+        default = "" if field.is_required() else _default(field.default)
+        text = f"{field.description or field.title or name}{_bounds(field)}"
+        shared: dict[str, Any] = {"help": text + default, "default": None}
+        origin = get_origin(field.annotation)
+        if field.annotation is bool:
+            options.append(click.Option([f"--{flag}/--no-{flag}", name], **shared))
+        elif origin is Literal:
+            kinds = click.Choice([str(value) for value in get_args(field.annotation)])
+            options.append(click.Option([f"--{flag}", name], type=kinds, **shared))
+        elif origin is tuple:
+            shared["help"] += " May be given several times."
+            options.append(click.Option([f"--{flag}", name], multiple=True, **shared))
+        else:
+            metavar = _METAVARS.get(str(field.annotation), "TEXT")
+            options.append(
+                click.Option(
+                    [f"--{flag}", name],
+                    type=str,
+                    metavar=metavar,
+                    required=field.is_required(),
+                    **shared,
+                )
+            )
+    return options
+
+
+_METAVARS = {str(int): "INTEGER", str(float): "NUMBER"}
+
+
+def _bounds(field: Any) -> str:
+    found = {}
+    for item in field.metadata:
+        for name in ("gt", "ge", "lt", "le"):
+            value = getattr(item, name, None)
+            if value is not None:
+                found[name] = value
+    words = {"gt": "above {:g}", "ge": "from {:g}", "lt": "below {:g}", "le": "to {:g}"}
+    said = [text.format(found[name]) for name, text in words.items() if name in found]
+    return f" [{' '.join(said)}]" if said else ""
+
+
+def _default(value: Any) -> str:
+    return "" if value in ("", ()) else f" [default: {value}]"

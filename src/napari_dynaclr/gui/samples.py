@@ -1,0 +1,60 @@
+"""Sample data: made on the user's machine, in the background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QStandardPaths
+
+from napari_dynaclr.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.gui.layers import LayerData
+    from napari_dynaclr.gui.runner import Run
+    from napari_dynaclr.gui.workbench import Workbench
+
+
+def sample_path() -> Path:
+    """Where the sample is kept, once it has been made."""
+    place = QStandardPaths.StandardLocation.GenericDataLocation
+    return Path(QStandardPaths.writableLocation(place)) / "napari-dynaclr" / "infection.zarr"
+
+
+def make_sample(bench: Workbench) -> Run | None:
+    """Open the simulated infection time-lapse; make it first, if it is not there yet.
+
+    Returns
+    -------
+    Run or None
+        The run that makes it; None where it is there, or another stage is running.
+    """
+    path = sample_path()
+    if path.exists():
+        bench.open(path)
+        return None
+    if bench.runner.stage is not None:
+        bench.explain(InvalidInput(f"'{bench.runner.stage.title}' is running: wait or cancel."))
+        return None
+
+    def work(job: Job) -> Path:
+        from napari_dynaclr.sample import simulate
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return simulate(path, None, job)
+
+    return bench.runner.start_stage("simulate", work, bench.open)
+
+
+def simulated_infection() -> list[LayerData]:
+    """Open the sample from napari's menu; its layers come when it is ready."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise InvalidInput("Open a viewer first: the sample is shown in it.")
+    # In the widget that shows how far it is, if it must be made.
+    _, widget = viewer.window.add_plugin_dock_widget("napari-dynaclr", "Open dataset")
+    widget.make_sample()
+    return []

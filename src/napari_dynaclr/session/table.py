@@ -1,0 +1,45 @@
+"""The cells that a viewer shows as a table, for a spreadsheet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_dynaclr.session.session import Session
+
+
+def cell_table(session: Session) -> pd.DataFrame:
+    """Return what is known of the cells, a row each.
+
+    Parameters
+    ----------
+    session
+        Whose cells; run this in a job if there are many.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fov_name``, the track columns, ``selected``, the maps (``PHATE1``, ...), and for
+        each task the state given by a person and the predicted state with its confidence.
+    """
+    cells = session.cells
+    table = cells.nodes(slice(None))
+    selected = np.zeros(len(cells), bool)
+    selected[session.selection] = True
+    table["selected"] = selected
+    for name, places in cells.maps.items():
+        for i in range(places.shape[1]):
+            table[f"{name.upper()}{i + 1}"] = places[:, i]
+    for task in session.tasks:
+        states = (*task.state_names, "unknown")
+        codes = session.marks.codes(cells, task.name, states)
+        if (codes >= 0).any():
+            table[task.column] = np.array([*states, ""], object)[codes]
+    for name, prediction in cells.predictions.items():
+        table[f"predicted_{name}"] = np.array([*prediction.states, ""], object)[prediction.codes]
+        table[f"confidence_{name}"] = prediction.confidence
+    return table
