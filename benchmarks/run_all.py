@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import map as linked_map
 import memory
 import patches
 import reads
@@ -12,3 +13,4 @@ if __name__ == "__main__":
     patches.main()
     tracking.main()
     memory.main()
+    linked_map.main()

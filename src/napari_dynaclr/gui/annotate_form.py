@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -16,7 +18,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -24,7 +25,9 @@ from superqt import QElidingLabel
 
 from napari_dynaclr.gui.review_panel import ReviewPanel
 from napari_dynaclr.gui.state_buttons import StateButtons
-from napari_dynaclr.gui.workbench import Workbench
+
+if TYPE_CHECKING:
+    from napari_dynaclr.gui.workbench import Workbench
 
 _GAP = 8
 
@@ -75,10 +78,9 @@ class AnnotateForm(QWidget):
         self.previous = _button("◀ Previous", "Go to the annotated cell before this one (J).")
         self.next = _button("Next ▶", "Go to the next annotated cell (K).")
         self.review = ReviewPanel(bench)
-        self.tables = QToolButton()
-        self.tables.setText("Import / export")
-        self.tables.setToolTip("Exchange annotations with napari-iohub, VisCy and other tools.")
-        self.tables.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.tables = _button(
+            "Import / export", "Exchange annotations with napari-iohub, VisCy and other tools."
+        )
         self.tables_menu = QMenu(self.tables)
         self.tables.setMenu(self.tables_menu)
         self.said = QElidingLabel()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout
 
 from napari_dynaclr.core.journal import default_annotator
 from napari_dynaclr.gui import annotating
@@ -49,6 +49,8 @@ class AnnotateWidget(View):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.form)
         self.setMinimumWidth(self.form.minimumWidth())
+        # Napari puts empty space below a widget that does not ask for it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._shortcuts: list[QShortcut] = []
         self._bound: object = None
         self._stops: Stops | None = None
@@ -75,8 +77,8 @@ class AnnotateWidget(View):
         form.reach.valueChanged.connect(self._set_reach)
         form.track.clicked.connect(lambda: self._extend(whole_tracks))
         form.onward.clicked.connect(lambda: self._extend(from_here_on))
-        form.undo.clicked.connect(lambda: session.annotator and session.annotator.undo())
-        form.redo.clicked.connect(lambda: session.annotator and session.annotator.redo())
+        form.undo.clicked.connect(self._undo)
+        form.redo.clicked.connect(self._redo)
         form.previous.clicked.connect(lambda: self._jump(-1))
         form.next.clicked.connect(lambda: self._jump(1))
 
@@ -181,6 +183,14 @@ class AnnotateWidget(View):
     def _label_selection(self, state: str) -> None:
         self.session.annotate(self.session.selection, state)
 
+    def _undo(self) -> None:
+        if self.session.annotator is not None:
+            self.session.annotator.undo()
+
+    def _redo(self) -> None:
+        if self.session.annotator is not None:
+            self.session.annotator.redo()
+
     def _extend(self, stretch: Callable[[Cells, NDArray[Any]], NDArray[Any]]) -> None:
         session = self.session
         if len(session.selection):
@@ -240,15 +250,11 @@ class AnnotateWidget(View):
 
     def key_actions(self) -> list[tuple[str, str, Callable[[], Any]]]:
         """Return the keys that work while this widget is shown: key, what it does, and how."""
-        bench = self.bench
+        bench, choices = self.bench, self.session.task.choices
         found: list[tuple[str, str, Callable[[], Any]]] = [
-            (
-                state.key,
-                f"Annotate: {state.name}",
-                partial(annotating.give_state, bench, state.name),
-            )
-            for state in self.session.task.choices
-            if state.key
+            (one.key, f"Annotate: {one.name}", partial(annotating.give_state, bench, one.name))
+            for one in choices
+            if one.key
         ]
         taken = {key.upper() for key, _, _ in found}  # the user's own keys come first
         others: list[tuple[str, str, Callable[[], Any]]] = [
@@ -268,9 +274,9 @@ class AnnotateWidget(View):
         """
         if not self._connected and not self.isVisible():
             return
-        window: QWidget = self.window()
+        window: QWidget = self
         while (owner := window.parentWidget()) is not None:
-            window = owner.window()
+            window = owner
         wanted = (window, self.session.task.choices)
         if wanted == self._bound:
             return

@@ -84,7 +84,7 @@ def render(
     from matplotlib.figure import Figure
 
     figure = Figure((size[0] / _DPI, size[1] / _DPI), dpi=_DPI * ratio, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     drawing(figure, ink)
     canvas.draw()
     pixels = np.array(canvas.buffer_rgba())
@@ -209,9 +209,8 @@ class Chart(QWidget):
             if picture is None or self._wanted is not wanted:
                 return
             high, wide = picture.pixels.shape[:2]
-            self._image = QImage(
-                picture.pixels.data, wide, high, 4 * wide, QImage.Format.Format_RGBA8888
-            )
+            data: Any = picture.pixels.data  # Qt does not copy it: the picture is kept
+            self._image = QImage(data, wide, high, 4 * wide, QImage.Format.Format_RGBA8888)
             self._image.setDevicePixelRatio(picture.ratio)
             self.picture = picture
             self.update()

@@ -16,13 +16,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.tasks import UNKNOWN
 from napari_dynaclr.gui.curve_panel import CurvePanel
 from napari_dynaclr.gui.retrainer import retrainer
 from napari_dynaclr.gui.scores_panel import ScoresPanel
+from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
@@ -64,9 +64,10 @@ class ClassifyWidget(View):
         self.counts.setTextFormat(Qt.TextFormat.RichText)
         self.step = StepPanel(viewer, "classify")
         self.scores, self.curve = ScoresPanel(viewer), CurvePanel(viewer)
-        self.retrain = QCheckBox("Retrain as I annotate, every")
+        self.retrain = QCheckBox("Retrain after every")
         self.retrain.setToolTip(
-            "Classify again in the background after so many clicks, as soon as nothing else runs."
+            "Retrain as I annotate: classify again in the background after so many clicks, as "
+            "soon as nothing else runs."
         )
         self.every = QSpinBox()
         self.every.setRange(1, 10_000)
@@ -111,7 +112,7 @@ class ClassifyWidget(View):
             colours.addWidget(button, 1)
         column.addLayout(colours)
         for title, panel in (("Scores", self.scores), ("States over time", self.curve)):
-            column.addWidget(_section(title, panel))
+            column.addWidget(Section(title, panel))
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -223,12 +224,36 @@ class ClassifyWidget(View):
         self.retrainer.fovs = tuple(filter(None, patterns)) if where == LIST else Scope(where)
 
 
-def _section(title: str, panel: QWidget) -> QCollapsible:
-    """Put a panel under a heading that folds it away; folded, it listens to nothing."""
-    section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
-    section.setDuration(0)
-    section.toggleButton().setStyleSheet(_HEADING)
-    section.setContent(panel)
-    section.expand(animate=False)
-    section.toggled.connect(panel.setVisible)
-    return section
+class Section(QWidget):
+    """A heading, and a panel under it that can be folded away; folded, it listens to nothing.
+
+    superqt's QCollapsible keeps the height that its content had when it was unfolded,
+    which cuts off panels that show more later, and lets the tab key into what is folded.
+
+    Parameters
+    ----------
+    title
+        The heading.
+    panel
+        What is under it.
+    """
+
+    def __init__(self, title: str, panel: QWidget) -> None:
+        super().__init__()
+        self._title, self.panel = title, panel
+        self.heading = QPushButton()
+        self.heading.setCheckable(True)
+        self.heading.setChecked(bool(recall(f"section/{title}", True)))
+        self.heading.setStyleSheet(_HEADING)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 6, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.heading)
+        layout.addWidget(panel)
+        self.heading.toggled.connect(self._fold)
+        self._fold(self.heading.isChecked())
+
+    def _fold(self, unfolded: bool) -> None:
+        self.heading.setText(f"{'▾' if unfolded else '▸'} {self._title}")
+        self.panel.setVisible(unfolded)
+        remember(f"section/{self._title}", unfolded)

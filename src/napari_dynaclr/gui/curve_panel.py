@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
+    from matplotlib.figure import Figure
     from napari import Viewer
 
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.gui.drawings import Ink
 
 NOTHING = "No curve yet: run the classifier."
 
@@ -172,10 +174,12 @@ class CurvePanel(View):
         self.chart.setVisible(there)
         self.save_button.setEnabled(there)
         self.message.setVisible(not there)
-        self.chart.show_drawing(self._drawing() if there else None)
+        self.chart.show_drawing(self._drawing())
         self._mark_time()
 
-    def _drawing(self) -> Any:
+    def _drawing(self) -> Callable[[Figure, Ink], None] | None:
+        if self.curve is None:
+            return None
         fov = self.session.fov
         well = fov.well if fov is not None else ""
         return partial(draw_curve, curve=self.curve, state=self.state.currentText(), well=well)
@@ -184,10 +188,10 @@ class CurvePanel(View):
 
     def _hours(self) -> float:
         """Length of a time point on the x axis."""
-        if self.curve is None or self.curve["hours"].isna().any() or not len(self.curve):
+        if self.curve is None or self.curve["hours"].isna().any():
             return 1.0
-        late = self.curve.loc[self.curve["t"].idxmax()]
-        return float(late["hours"] / late["t"]) if late["t"] else 1.0
+        last = self.curve["t"].max()
+        return float(self.curve["hours"].max() / last) if last else 1.0
 
     def _mark_time(self) -> None:
         at = self.session.frame * self._hours() if self.curve is not None else None
@@ -213,7 +217,7 @@ class CurvePanel(View):
     def save(self, file: Path) -> None:
         """Save the chart, or its numbers if the file is a ``.csv``, in the background."""
         curve, drawing = self.curve, self._drawing()
-        if curve is None:
+        if curve is None or drawing is None:
             return
 
         def work(_job: Job) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QAbstractListModel, QEvent, QModelIndex, QRect, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen
 from qtpy.QtWidgets import QListView, QStyle, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.patch_source import PatchSource, looks_of, pixmap
@@ -16,8 +15,9 @@ from napari_dynaclr.session.thumbnails import WIDTH_UM, Place
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
     from qtpy.QtCore import QPersistentModelIndex
-    from qtpy.QtGui import QKeyEvent, QPixmap
+    from qtpy.QtGui import QPixmap
     from qtpy.QtWidgets import QStyleOptionViewItem
 
     from napari_dynaclr.gui.workbench import Workbench
@@ -52,7 +52,7 @@ class Patch:
     tip: str = ""
 
 
-def patches_of(session: Session, rows: Sequence[int] | np.ndarray[Any, Any]) -> list[Patch]:
+def patches_of(session: Session, rows: Sequence[int] | NDArray[Any]) -> list[Patch]:
     """Return the cells of some rows of a session."""
     cells = session.cells
     return [
@@ -156,6 +156,7 @@ class _List(QListView):
 
     pressed_key = Signal(str)
     entered_key = Signal()
+    current_changed = Signal(int)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -171,7 +172,7 @@ class _List(QListView):
     def event(self, event: QEvent | None) -> bool:
         """Claim the keys of the states, which are shortcuts of the window otherwise."""
         if (
-            event is not None
+            isinstance(event, QKeyEvent)
             and event.type() == QEvent.Type.ShortcutOverride
             and self.currentIndex().isValid()
             and self._state_key(event)
@@ -179,6 +180,11 @@ class _List(QListView):
             event.accept()
             return True
         return bool(super().event(event))
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Tell who listens."""
+        super().currentChanged(current, previous)
+        self.current_changed.emit(current.row())
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Give a state, go to the cell, or move among the patches."""
@@ -241,9 +247,7 @@ class Gallery(QWidget):
         self.list.clicked.connect(self._clicked)
         self.list.entered_key.connect(lambda: self._activate(self.current))
         self.list.pressed_key.connect(self._label)
-        self.list.selectionModel().currentRowChanged.connect(
-            lambda index, _old: self.moved.emit(index.row())
-        )
+        self.list.current_changed.connect(self.moved)
 
     # -- what is shown ----------------------------------------------------
 
@@ -285,7 +289,8 @@ class Gallery(QWidget):
 
     def recolour(self) -> None:
         """Draw the frames again: cells have been given other states."""
-        self.list.viewport().update()
+        if (viewport := self.list.viewport()) is not None:
+            viewport.update()
 
     def stop(self) -> None:
         """Read nothing more: nobody can see it."""

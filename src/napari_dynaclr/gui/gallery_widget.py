@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox, QToolButton, QVBoxLayout
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSpinBox,
+    QToolButton,
+    QVBoxLayout,
+)
 
 from napari_dynaclr.gui.annotating import label
 from napari_dynaclr.gui.gallery import Gallery, patches_of
@@ -58,6 +66,8 @@ class GalleryWidget(View):
         top.addWidget(self.channel, 1)
         top.addWidget(self.width_um)
         top.addWidget(self.again)
+        # Napari puts empty space below a widget that does not ask for it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         layout.addLayout(top)

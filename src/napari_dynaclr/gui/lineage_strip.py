@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractScrollArea, QFrame, QScrollBar, QToolTip, QWidget
 
@@ -58,7 +58,7 @@ class LineageStrip(QAbstractScrollArea):
         self.lineage: Lineage | None = None
         self.looks: Sequence[LaneLook] = ()
         self.colours: Mapping[str, str] = {}
-        self.patches: Mapping[int, QPixmap] = {}
+        self.patches: dict[int, QPixmap] = {}
         """By row; what is not in it is drawn as an empty frame."""
         self.hint = ""
         """What to show where there is no lineage."""
@@ -71,6 +71,10 @@ class LineageStrip(QAbstractScrollArea):
         self.setAccessibleName("Lineage of the selected track")
         for bar in (self._across, self._down):
             bar.valueChanged.connect(self.view_changed)
+
+    def sizeHint(self) -> QSize:
+        """Return room for two lanes."""
+        return QSize(600, _AXIS + 2 * _LANE + 2 * _RIM)
 
     # -- what is shown ----------------------------------------------------
 
@@ -445,9 +449,7 @@ class LineageStrip(QAbstractScrollArea):
         flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft
         painter.drawText(box, int(flags), f"track\n{self.lineage.lanes[at].track}")
         if at == self._active:
-            painter.fillRect(
-                QRectF(0, self._y(at), 3, PATCH + 2 * _BAR + _GAP + 1), self._accent
-            )
+            painter.fillRect(QRectF(0, self._y(at), 3, PATCH + 2 * _BAR + _GAP + 1), self._accent)
         painter.setClipping(False)
 
 

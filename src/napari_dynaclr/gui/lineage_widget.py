@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.ink import ink_of
-from napari_dynaclr.gui.lineage_patches import read_patches
 from napari_dynaclr.gui.lineage_strip import PATCH, LaneLook, LineageStrip
+from napari_dynaclr.gui.patch_source import PatchSource, looks_of, pixmap
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session.lineage import annotated_bars, lineage_of, predicted_bars
+from napari_dynaclr.session.thumbnails import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from napari import Viewer
     from numpy.typing import NDArray
+    from qtpy.QtGui import QHideEvent, QPixmap
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.gui.runner import Run
@@ -29,19 +30,13 @@ if TYPE_CHECKING:
 
 HINT = "Select a cell: click it in the image or on the map."
 
-ALL = "all channels"
+_AS_IN_VIEWER = "visible channels"
 
 _FIELD = 32.0
 """Side of a patch in um: a cell and a little of its neighbours."""
 
-_AT_ONCE = 8
-"""Time points read in one go: what has been read appears while the rest is read."""
-
 _KEPT = 4000
 """Patches kept in memory, some 8 kB each."""
-
-Place = tuple[str, int, float, float, float]
-"""A cell by FOV, time point and centroid (z, y, x)."""
 
 
 class LineageWidget(View):
@@ -68,13 +63,16 @@ class LineageWidget(View):
         self.strip.hint = HINT
         self._lay_out()
         self._run: Run | None = None
-        self._reading: Run | None = None
-        self._kept: OrderedDict[tuple[str, Place], QPixmap | None] = OrderedDict()
+        self.source = PatchSource(self.bench, self)
+        self._kept: OrderedDict[tuple[Any, Place], QPixmap] = OrderedDict()
+        self._wanted: tuple[Any, tuple[Place, ...]] = ((), ())
+        self._rows: list[int] = []
         # Many events in a row, such as those of a resize, mean one look at what is missing.
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
-        self._soon.timeout.connect(self._read)
+        self._soon.timeout.connect(self._show_patches)
+        self.source.arrived.connect(self._take)
         self.channel.activated.connect(self._choose_channel)
         self.strip.picked.connect(self._pick)
         self.strip.walked.connect(self._walk)
@@ -103,6 +101,13 @@ class LineageWidget(View):
         layout.setSpacing(4)
         layout.addLayout(top)
         layout.addWidget(self.strip, 1)
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Stop reading."""
+        super().hideEvent(event)
+        self._soon.stop()
+        self.source.stop()
+        self._wanted = ((), ())
 
     # -- following --------------------------------------------------------
 
@@ -133,17 +138,15 @@ class LineageWidget(View):
 
     def _fill_channels(self) -> None:
         fov = self.session.fov
-        names = [] if fov is None else list(fov.channels)
-        if len(names) > 1:
-            names.insert(0, ALL)
         self.channel.clear()
-        self.channel.addItems(names)
-        self.channel.setVisible(len(names) > 1)
-        self.channel.setCurrentText(recall("lineage/channel", ALL))
+        self.channel.addItem(_AS_IN_VIEWER, "")
+        for name in fov.channels if fov is not None else ():
+            self.channel.addItem(name, name)
+        self.channel.setCurrentIndex(max(self.channel.findData(recall("lineage/channel", "")), 0))
+        self._soon.start()
 
     def _choose_channel(self) -> None:
-        remember("lineage/channel", self.channel.currentText())
-        self._find_patches()
+        remember("lineage/channel", self.channel.currentData())
         self._soon.start()
 
     def _reload(self) -> None:
@@ -186,14 +189,12 @@ class LineageWidget(View):
         self._run = run = self.bench.runner.start("lineage", work, done, lane="lineage")
 
     def _show(self, lineage: Lineage | None, track: int) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
         self.strip.patches = {}
         self.strip.show_lineage(lineage)
         self.strip.set_active(track)
-        self._find_patches()
         self._colour()
         self._tell()
+        self._soon.start()
 
     def _tell(self) -> None:
         """Say what is shown."""
@@ -270,80 +271,49 @@ class LineageWidget(View):
 
     # -- patches ----------------------------------------------------------
 
+    def _show_patches(self) -> None:
+        """Show what is in memory of what is in sight, and have the rest read."""
+        session = self.session
+        if self.strip.lineage is None or session.dataset is None or not self.isVisible():
+            self.source.stop()
+            return
+        looks = looks_of(self.bench, self.channel.currentData() or "")
+        style = tuple((look.channel, look.limits, look.table.tobytes()) for look in looks)
+        shown: dict[int, QPixmap] = {}
+        missing: list[tuple[int, int, Place]] = []
+        for row in self.strip.visible_rows():
+            place = self._place(row)
+            if (patch := self._kept.get((style, place))) is not None:
+                self._kept.move_to_end((style, place))
+                shown[row] = patch
+            else:
+                missing.append((abs(place.t - session.frame), row, place))
+        self.strip.patches = shown
+        self.strip.repaint_all()
+        missing.sort()  # from the cursor outwards; a time point's cells together
+        wanted = (style, tuple(place for *_, place in missing))
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._rows = [row for _, row, _ in missing]
+            self.source.request(wanted[1], looks, _FIELD)
+
     def _place(self, row: int) -> Place:
         cells = self.session.cells
         z, y, x = (float(one) for one in cells.position[row])
-        return cells.name(row), int(cells.t[row]), z, y, x
+        return Place(cells.name(row), int(cells.t[row]), z, y, x)
 
-    def _find_patches(self) -> list[int]:
-        """Show what is in memory of what is in sight; return the rows that are not."""
-        channel, missing = self.channel.currentText(), []
-        shown: dict[int, QPixmap] = {}
-        for row in self.strip.visible_rows():
-            key = (channel, self._place(row))
-            if key not in self._kept:
-                missing.append(row)
-            elif (patch := self._kept[key]) is not None:
-                self._kept.move_to_end(key)
-                shown[row] = patch
-        self.strip.patches = shown
-        self.strip.repaint_all()
-        return missing
-
-    def _read(self) -> None:
-        """Read the patches that are missing, some time points at a time."""
-        dataset, cells = self.session.dataset, self.session.cells
-        lineage = self.strip.lineage
-        if lineage is None or dataset is None or not self.isVisible() or not self.channel.count():
-            return
-        missing = self._find_patches()
-        if not missing or self._reading is not None:
-            return  # what is being read comes first; then this is called again
-        times = np.unique(cells.t[missing])[:_AT_ONCE]
-        rows = [row for row in missing if cells.t[row] in times]
-        places = [self._place(row) for row in rows]
-        chosen = self.channel.currentText()
-
-        def work(job: Job) -> list[NDArray[np.uint8]]:
-            fov = dataset.whole[lineage.fov_name]
-            size = int(np.clip(round(_FIELD / fov.scale[2]), 16, min(256, *fov.shape[2:])))
-            channels = fov.channels if chosen == ALL else [chosen]
-            return read_patches(dataset, places, channels, size, job)
-
-        def done(patches: list[NDArray[np.uint8]]) -> None:
-            ratio = self.devicePixelRatioF()
-            for place, patch in zip(places, patches, strict=True):
-                self._keep((chosen, place), _pixmap(patch, round(PATCH * ratio)))
-
-        def failed(error: Exception) -> None:
-            for place in places:  # not to be tried again and again
-                self._keep((chosen, place), None)
-            self.bench.explain(error)
-
-        def ended() -> None:
-            self._reading = None
-            self._soon.start()
-
-        run = self.bench.runner.start("read patches", work, done, failed, "patches of a lineage")
-        run.ended.connect(ended)
-        self._reading = run
-
-    def _keep(self, key: tuple[str, Place], patch: QPixmap | None) -> None:
-        self._kept[key] = patch
+    def _take(self, pictures: list[tuple[int, NDArray[np.uint8]]]) -> None:
+        side = round(PATCH * self.devicePixelRatioF())
+        style, places = self._wanted
+        for i, picture in pictures:
+            patch = pixmap(picture).scaled(
+                side,
+                side,
+                Qt.AspectRatioMode.IgnoreAspectRatio,
+                Qt.TransformationMode.SmoothTransformation,
+            )
+            self._kept[style, places[i]] = patch
+            self.strip.patches[self._rows[i]] = patch
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
-
-
-def _pixmap(patch: NDArray[np.uint8], side: int) -> QPixmap:
-    """Turn an RGB patch (H, W, 3) into a pixmap of the size it is shown in."""
-    data = np.ascontiguousarray(patch)
-    high, wide = data.shape[:2]
-    image = QImage(data.data, wide, high, 3 * wide, QImage.Format.Format_RGB888)
-    return QPixmap.fromImage(
-        image.scaled(
-            side,
-            side,
-            Qt.AspectRatioMode.IgnoreAspectRatio,
-            Qt.TransformationMode.SmoothTransformation,
-        )
-    )
+        self.strip.repaint_all()

@@ -141,5 +141,5 @@ def pixmap(picture: NDArray[np.uint8]) -> QPixmap:
     """Turn a picture (Y, X, 3) into one that Qt can draw."""
     whole = np.ascontiguousarray(picture)
     height, width = whole.shape[:2]
-    image = QImage(whole.data, width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = QImage(whole.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     return QPixmap.fromImage(image.copy())  # a copy: Qt does not keep the array alive

@@ -29,6 +29,8 @@ from napari_dynaclr.gui.state_rows import StateRows, tool
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from qtpy.QtGui import QShowEvent
+
 
 class TaskEditor(QDialog):
     """Edits a list of tasks; what is wrong with it is said at once.
@@ -74,10 +76,10 @@ class TaskEditor(QDialog):
         self.problem, self.note = QLabel(), QLabel()
         for text in (self.problem, self.note):
             text.setWordWrap(True)
-        self.problem.setStyleSheet("QLabel { color: #e2703a; }")  # reads on dark and on light
-        self.buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel
-        )
+        self.buttons = QDialogButtonBox()  # by text: standard ones bring a style's icons along
+        self.save = QPushButton("Save")
+        self.buttons.addButton(self.save, QDialogButtonBox.ButtonRole.AcceptRole)
+        self.buttons.addButton("Cancel", QDialogButtonBox.ButtonRole.RejectRole)
         self._lay_out()
         self.list.currentRowChanged.connect(self._choose)
         self.add.clicked.connect(self._add)
@@ -199,6 +201,12 @@ class TaskEditor(QDialog):
             item.setText(name)
         self._check()
 
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Colour what is wrong so that it reads on the theme of now."""
+        super().showEvent(event)
+        is_dark = self.palette().windowText().color().lightness() > 128
+        self.problem.setStyleSheet(f"QLabel {{ color: {'#ff9d66' if is_dark else '#a63c00'}; }}")
+
     def _check(self) -> None:
         """Say what is wrong, and offer to save only what is right."""
         try:
@@ -209,9 +217,7 @@ class TaskEditor(QDialog):
             problem = ""
         self.problem.setText(problem)
         self.problem.setVisible(bool(problem))
-        save = self.buttons.button(QDialogButtonBox.StandardButton.Save)
-        if save is not None:
-            save.setEnabled(not problem)
+        self.save.setEnabled(not problem)
         lost = self._lost()
         self.note.setText(lost)
         self.note.setVisible(bool(lost))

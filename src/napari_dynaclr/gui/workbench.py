@@ -20,7 +20,7 @@ from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.registry import find_method, resolve
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
-from napari_dynaclr.gui.layers import FovLayers, Scene, prepare
+from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.runner import Runner
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
@@ -65,7 +65,7 @@ class Workbench(QObject):
         self.runner = Runner(self)
         self.session = Session(execute=self.runner.execute)
         self.cache = ChunkCache()
-        self.layers = FovLayers(viewer, self.session)
+        self.layers = FovLayers(viewer, self.session, self.runner.start)
         self._opening = 0
         self._loading = 0
         self._painting = 0
@@ -93,6 +93,7 @@ class Workbench(QObject):
         session.failed.connect(self.explain)
         self.runner.failed.connect(lambda _title, error: self.explain(error))
         viewer.dims.events.current_step.connect(self._step_changed)
+        self.runner.start("warm up", lambda _job: warm_up(), lane="ahead")
         viewer.bind_key("Alt-Right", lambda _viewer: self.step_fov(1), overwrite=True)
         viewer.bind_key("Alt-Left", lambda _viewer: self.step_fov(-1), overwrite=True)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _LEVELS = 10
 """Steps of a bar's strength: finer ones nobody sees, and they would split it into many."""
 
-CARRIED = 0.55
+CARRIED = 0.5
 """Strength of a state that follows from a mark on another cell."""
 
 
@@ -215,7 +215,7 @@ def _bars(
     new = np.flatnonzero((np.diff(codes) != 0) | (np.diff(level) != 0)) + 1
     starts, ends = [0, *new], [*(new - 1), len(t) - 1]
     return [
-        Bar(int(t[a]), int(t[b]), states[codes[a]], float(level[a] / _LEVELS))
+        Bar(int(t[a]), int(t[b]), states[codes[a]], float(level[a]) / _LEVELS)
         for a, b in zip(starts, ends, strict=True)
         if codes[a] >= 0
     ]

@@ -34,7 +34,7 @@ def from_here_on(cells: Cells, rows: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _lines(cells: Cells) -> NDArray[np.intp]:
-    """Number of the track of every row: rows are ordered by FOV, track and time, (N,)."""
+    """Return which track every row is of, (N,): rows are ordered by FOV, track and time."""
     new = (np.diff(cells.track) != 0) | (np.diff(cells.fov) != 0)
     return np.concatenate([np.zeros(min(len(cells), 1), np.intp), np.cumsum(new)])
 
@@ -118,9 +118,11 @@ class Stops:
         fov = self.fov_names.index(name) if name in self.fov_names else -1
         begin, end = np.searchsorted(self.fov, [fov, fov + 1])
         start, stop = begin + np.searchsorted(self.t[begin:end], [t, t + 1])
-        side = "right" if step > 0 else "left"
-        place = int(start + np.searchsorted(self.id[start:stop], node, side=side))
-        place += 0 if step > 0 else -1
+        nodes = self.id[start:stop]
+        if step > 0:
+            place = int(start + np.searchsorted(nodes, node, side="right"))
+        else:
+            place = int(start + np.searchsorted(nodes, node)) - 1
         if not 0 <= place < len(self.id):
             return None
         return self.fov_names[self.fov[place]], int(self.id[place])

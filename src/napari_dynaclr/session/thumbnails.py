@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import contrast
-from napari_dynaclr.core.patches import crop
 from napari_dynaclr.session.frames import ChunkCache, FovImage
 
 if TYPE_CHECKING:
@@ -99,9 +98,8 @@ def thumbnails(
     limits: dict[tuple[str, str], tuple[float, float]] = {}
     for (name, t, z), cells in planes.items():
         fov = dataset.whole[name]
-        size = [int(np.clip(round(width / step), _LEAST, _MOST)) for step in fov.scale[1:]]
-        centres = np.array([[0.0, places[i].y, places[i].x] for i in cells])
-        light = np.zeros((len(cells), *size, 3), np.float32)
+        rows, columns = (min(max(round(width / step), _LEAST), _MOST) for step in fov.scale[1:])
+        light = np.zeros((len(cells), rows, columns, 3), np.float32)
         for look in looks:
             key = (name, look.channel)
             if key not in images:
@@ -116,10 +114,28 @@ def thumbnails(
             except InvalidInput:
                 continue
             limits[key] = (low, high)
-            cut, _ = crop(plane[None, None], centres, (1, *size))
-            light += _shown(cut[:, 0, 0], low, high, look.table)
+            for i, picture in zip(cells, light, strict=True):
+                seen, there = _window(plane.shape, places[i], (rows, columns))
+                picture[seen] += _shown(plane[there], low, high, look.table)
         pictures = (np.clip(light, 0.0, 1.0) * 255).round().astype(np.uint8)
         yield from zip(cells, pictures, strict=True)
+
+
+def _window(
+    shape: tuple[int, ...], place: Place, size: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Which part of a picture shows which part of a plane, with the cell in the middle.
+
+    Patches for a network are moved or filled up at the border; for an eye, what is
+    outside stays black.
+    """
+    seen, there = [], []
+    for centre, width, extent in zip((place.y, place.x), size, shape[-2:], strict=True):
+        start = round(centre - (width - 1) / 2)
+        low, high = (min(max(edge, 0), extent) for edge in (start, start + width))
+        there.append(slice(low, high))
+        seen.append(slice(low - start, high - start))
+    return (seen[0], seen[1]), (there[0], there[1])
 
 
 def _shown(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels, Points, Tracks
+from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import DirectLabelColormap, label_colormap
 
 from napari_dynaclr.core.fov import Fov
 from napari_dynaclr.gui.layers.marks import dots, label_colours
 from napari_dynaclr.gui.layers.scene import OWNER, Scene, space_of
-from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow
+from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Layer
+    from napari.layers import Layer, Tracks
+    from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Part
     from napari_dynaclr.session.session import Session
+
+Start = Callable[[str, Callable[[Any], Any], Callable[[Any], None]], object]
 
 _KINDS = {"image": Image, "labels": Labels}
 _ORDER = ("channel", "part", "cells", "tracks", "marks")
@@ -38,15 +42,18 @@ class FovLayers:
         Where the layers are.
     session
         What they show.
+    start
+        Runs work in the background: title, work, what to do with its result.
     """
 
-    def __init__(self, viewer: Viewer, session: Session) -> None:
-        self._viewer, self._session = viewer, session
+    def __init__(self, viewer: Viewer, session: Session, start: Start) -> None:
+        self._viewer, self._session, self._start = viewer, session, start
         self._layers: dict[str, Layer] = {}
         self._names: dict[str, str] = {}
         self._dismissed: set[str] = set()
         self._window: TrackWindow | None = None
-        self._busy = False
+        self._vertices: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._building = False
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
 
@@ -75,8 +82,7 @@ class FovLayers:
         for role, layer in list(self._layers.items()):
             if layer is event.value:
                 del self._layers[role]
-                if not self._busy:
-                    self._dismissed.add(role)
+                self._dismissed.add(role)  # by the user: _remove takes it out first
 
     def _remove(self, role: str) -> None:
         layer = self._layers.pop(role, None)
@@ -175,22 +181,7 @@ class FovLayers:
             return
         space = space_of(scene.fov)
         self._window = TrackWindow(session.cells, scene.fov.name, scene.fov.shape[0])
-        tracks = self._layers.get("tracks")
-        if tracks is None and "tracks" not in self._dismissed:
-            layer = Tracks(
-                self._window.move(session.frame),
-                graph=self._window.graph(),
-                name="tracks",
-                tail_length=TAIL,
-                tail_width=2,
-                hide_completed_tracks=True,
-                metadata={OWNER: "tracks"},
-                **space,
-            )
-            self._add("tracks", layer)
-        elif tracks is not None:
-            tracks.scale = space["scale"]
-            self._window.build(tracks, session.frame)
+        self._build_tracks()
         marks = self._layers.get("marks")
         if marks is None and "marks" not in self._dismissed:
             layer = Points(
@@ -210,11 +201,52 @@ class FovLayers:
             marks.scale = space["scale"]
         self.recolour()
 
+    def _build_tracks(self) -> None:
+        """Have the tracks around the frame on screen built, and show them when they are."""
+        window, scene, cells = self._window, self.scene, self._session.cells
+        if window is None or scene is None or "tracks" in self._dismissed or self._building:
+            return
+        frame = self._session.frame
+        about = {
+            "name": "tracks",
+            "tail_length": TAIL,
+            "tail_width": 2,
+            "metadata": {OWNER: "tracks"},
+            **space_of(scene.fov),
+        }
+
+        def done(built: tuple[Tracks, NDArray[np.intp]]) -> None:
+            self._building = False
+            if self._window is window and self._session.cells is cells:
+                self._show_tracks(*built)
+            if self._window is not None and not self._window.covers(self._session.frame):
+                self._build_tracks()
+
+        self._building = True
+        self._start("build tracks", lambda _job: window.build(frame, **about), done)
+
+    def _show_tracks(self, built: Tracks, rows: NDArray[np.intp]) -> None:
+        layer = self._layers.get("tracks")
+        self._vertices = rows
+        if layer is None:
+            if "tracks" not in self._dismissed:
+                self._add("tracks", built)
+        else:
+            take_over(layer, built)
+            layer.scale = built.scale
+        self._colour_tracks()
+
+    def _colour_tracks(self) -> None:
+        layer, palette = self._layers.get("tracks"), self._session.palette
+        if layer is None or palette is None or len(layer.data) != len(self._vertices):
+            return
+        if len(palette.index) == len(self._session.cells):
+            layer.track_colors = palette.table[palette.index[self._vertices]] / 255.0
+
     def recolour(self) -> None:
         """Give tracks, labels and marks the session's colours."""
-        tracks, palette = self._layers.get("tracks"), self._session.palette
-        if tracks is not None and self._window is not None and palette is not None:
-            self._window.recolour(tracks, palette)
+        self._colour_tracks()
+        self._colour_labels()
         self.show_marks()
 
     def show_marks(self) -> None:
@@ -222,7 +254,6 @@ class FovLayers:
         scene = self.scene
         if scene is None:
             return
-        self._colour_labels()
         layer = self._layers.get("marks")
         if layer is None or not layer.visible:
             return
@@ -249,11 +280,9 @@ class FovLayers:
 
     def set_frame(self) -> None:
         """Follow to another time point."""
-        tracks, window = self._layers.get("tracks"), self._window
-        if tracks is not None and window is not None and not window.covers(self._session.frame):
-            window.build(tracks, self._session.frame)
-            if self._session.palette is not None:
-                window.recolour(tracks, self._session.palette)
+        if self._window is not None and not self._window.covers(self._session.frame):
+            self._build_tracks()
+        self._colour_labels()
         self.show_marks()
 
 
@@ -266,3 +295,9 @@ def _replace(layer: Layer, data: Any, about: dict[str, Any]) -> None:
     layer.data = data
     if tuple(layer.scale) != tuple(about["scale"]):
         layer.scale = about["scale"]
+
+
+def warm_up() -> None:
+    """Have napari compile, in a job, what it needs to colour labels one by one."""
+    colours = DirectLabelColormap(color_dict={None: np.zeros(4), 1: np.ones(4)})
+    Labels(np.ones((8, 8), np.uint32), colormap=colours)

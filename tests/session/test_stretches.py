@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from napari_dynaclr.session.cells import Cells
+from napari_dynaclr.session.marks import Given, Marks
+from napari_dynaclr.session.stretches import Stops, Tally, from_here_on, whole_tracks
+
+
+def make(tracks, frames, fovs=("A/1/0", "A/1/1")):
+    """Cells of some tracks over some frames in each FOV."""
+    fov, track, t = (
+        one.ravel()
+        for one in np.meshgrid(
+            np.arange(len(fovs)), np.arange(1, tracks + 1), np.arange(frames), indexing="ij"
+        )
+    )
+    return Cells(
+        fovs=tuple(fovs),
+        fov=fov.astype(np.int32),
+        track=track,
+        t=t,
+        id=np.tile(np.arange(tracks * frames) + 1, len(fovs)),
+        parent=np.full(len(t), -1),
+        position=np.zeros((len(t), 3), np.float32),
+    ).index()
+
+
+def naive(cells, rows, onward):
+    starts = {}
+    for row in rows:
+        key = (cells.fov[row], cells.track[row])
+        starts[key] = min(starts.get(key, row), row)
+    return [
+        i
+        for i in range(len(cells))
+        if (key := (cells.fov[i], cells.track[i])) in starts and (not onward or i >= starts[key])
+    ]
+
+
+@pytest.mark.parametrize("rows", [[], [0], [7], [3, 5, 11], [23], [1, 12, 13, 22]])
+def test_stretches_are_those_found_the_plain_way(rows):
+    cells = make(tracks=3, frames=4)
+    rows = np.array(rows, np.intp)
+    assert whole_tracks(cells, rows).tolist() == naive(cells, rows, onward=False)
+    assert from_here_on(cells, rows).tolist() == naive(cells, rows, onward=True)
+
+
+def test_no_cells_have_no_stretches():
+    assert len(whole_tracks(Cells(), np.zeros(0, np.intp))) == 0
+    assert len(from_here_on(Cells(), np.zeros(0, np.intp))) == 0
+
+
+def test_a_million_cells_are_stretched_within_a_blink():
+    cells = make(tracks=10_000, frames=50)
+    rows = np.arange(0, len(cells), 7)
+    start = time.perf_counter()
+    whole_tracks(cells, rows)
+    assert time.perf_counter() - start < 0.2  # some 15 ms; room for a busy machine
+
+
+def test_a_tally_keeps_looked_at_and_carried_apart():
+    marks = Marks()
+    for node in range(1200):
+        marks.put("A/1/0", node, "infection", Given("infected", node >= 40))
+    marks.put("A/1/1", 1, "infection", Given("uninfected", False))
+    marks.put("A/1/1", 1, "death", Given("dead", False))
+    tally = Tally.of(marks, "infection")
+    assert tally.text("infected") == "40 (+1,160)"
+    assert tally.text("uninfected") == "1"
+    assert tally.text("unknown") == "0"
+
+
+def test_stops_go_by_fov_then_time_and_leave_out_what_was_carried():
+    cells = make(tracks=2, frames=5, fovs=("A/1/0",))  # ids 1-5 and 6-10, both t 0-4
+    marks = Marks()
+    for fov, node in (("A/1/0", 4), ("A/1/0", 6), ("A/1/0", 1), ("B/1/0", 77)):
+        marks.put(fov, node, "infection", Given("infected", False))
+    marks.put("A/1/0", 5, "infection", Given("infected", True))
+    stops = Stops.of(marks, "infection", cells, ["A/1/0", "A/2/0", "B/1/0"])
+    visited, here = [], ("A/1/0", 0, -1)
+    times = {1: 0, 6: 0, 4: 3, 77: 0}
+    while (found := stops.step(here, 1)) is not None:
+        visited.append(found)
+        here = (found[0], times[found[1]], found[1])
+    assert visited == [("A/1/0", 1), ("A/1/0", 6), ("A/1/0", 4), ("B/1/0", 77)]
+    assert stops.step(("A/1/0", 3, 4), -1) == ("A/1/0", 6)
+    assert stops.step(("A/1/0", 0, 1), -1) is None
+    assert stops.step(("A/2/0", 3, -1), 1) == ("B/1/0", 77)
+    assert stops.step(("A/2/0", 3, -1), -1) == ("A/1/0", 4)
+
+
+def test_no_marks_have_no_stops():
+    assert Stops.of(Marks(), "infection", Cells(), []).step(("A/1/0", 0, -1), 1) is None
