@@ -191,3 +191,17 @@ def test_a_drawing_that_fails_is_reported_and_leaves_the_rest_alone(qtbot, runne
         chart.show_drawing(drawing)
     with qtbot.waitSignal(chart.drawn):
         chart.show_drawing(partial(draw_curve, curve=curve(), state="infected"))
+
+
+def test_a_chart_that_is_gone_gets_nothing(qtbot, runner):
+    from qtpy.QtCore import QEvent
+    from qtpy.QtWidgets import QApplication
+
+    chart = Chart(runner, 180)
+    chart.resize(320, 180)
+    chart.show()
+    chart.show_drawing(partial(draw_curve, curve=curve(), state="infected"))
+    assert runner.is_busy
+    chart.deleteLater()
+    QApplication.sendPostedEvents(chart, QEvent.Type.DeferredDelete)
+    qtbot.waitUntil(lambda: not runner.is_busy)  # an exception would fail the test

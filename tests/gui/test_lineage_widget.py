@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, QSettings, Qt
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication
 
 from napari_dynaclr.gui import settings
@@ -143,18 +144,20 @@ def test_bars_follow_annotations_and_predictions(bench, widget, qtbot):
     session.select(rows[:1])
     qtbot.waitUntil(lambda: len(widget.strip.looks) > 0)
     at = widget.strip.lineage.lane_of(int(session.cells.track[rows[0]]))
-    assert widget.strip.looks[at].predicted
+    assert widget.strip.looks[at].predicted is not None
     session.annotate(rows[4:5], "infected")
     qtbot.waitUntil(lambda: not session.annotator.busy)
-    here = int(session.cells.t[rows[4]])
-    assert (here, "infected", 1.0) in [
-        (bar.start, bar.state, bar.strength) for bar in widget.strip.looks[at].annotated
-    ]
+    said = widget.strip.looks[at].annotated
+    assert said.states[said.codes[4]] == "infected"
+    assert said.strength[4] == 1.0
+    orange = QColor(session.task.colour("infected"))
+    assert widget.strip._bars[at][0].pixelColor(4, 0) == orange
     assert "infected (annotated)" in widget.strip.describe(
         QPointF(place_of(widget.strip, int(rows[4])))
     )
     session.set_task("death")
-    assert not widget.strip.looks[at].annotated
+    assert widget.strip.looks[at].annotated.states == ()
+    assert widget.strip._bars[at] == (None, None)
     assert "dead" in widget.legend.text()
 
 
@@ -188,7 +191,8 @@ def test_hidden_it_listens_to_nothing_and_catches_up(bench, widget, qtbot):
     bench.session.set_frame(9)
     QApplication.processEvents()
     assert widget.strip.lineage is old
-    assert not bench.runner.is_busy
+    assert widget.source._run is None
+    assert widget._connected == []
     widget.show()
     track = int(bench.session.cells.track[other])
     qtbot.waitUntil(

@@ -6,9 +6,9 @@ import pytest
 from napari_dynaclr.session.cells import Cells, Prediction
 from napari_dynaclr.session.lineage import (
     CARRIED,
-    annotated_bars,
+    annotated,
     lineage_of,
-    predicted_bars,
+    predicted,
 )
 from napari_dynaclr.session.marks import Given, Marks
 
@@ -108,7 +108,7 @@ def test_one_walks_from_mother_to_daughter_and_back():
     assert lineage.neighbour(cells, last, 1) == last
 
 
-def test_annotated_bars_tell_clicks_from_what_follows():
+def test_annotations_tell_clicks_from_what_follows():
     cells, marks = make_cells(), Marks()
     rows = cells.of_track("A/1/0", 1)
     ids = cells.id[rows]
@@ -117,12 +117,13 @@ def test_annotated_bars_tell_clicks_from_what_follows():
         marks.put("A/1/0", int(node), "infection", Given("infected", True))
     marks.put("A/1/0", int(ids[8]), "division", Given("mitosis", False))
     lane = lineage_of(cells, "A/1/0", 1).lanes[0]
-    bars = annotated_bars(cells, lane, marks, "infection")
-    assert [(b.start, b.end, b.state) for b in bars] == [(2, 2, "infected"), (3, 5, "infected")]
-    assert [b.strength for b in bars] == [1.0, CARRIED]
+    said = annotated(cells, lane, marks, "infection")
+    assert said.states == ("infected",)
+    assert said.codes.tolist() == [-1, -1, 0, 0, 0, 0, -1, -1, -1, -1]
+    assert said.strength[2:6].tolist() == [1.0, CARRIED, CARRIED, CARRIED]
 
 
-def test_predicted_bars_are_as_strong_as_they_are_sure():
+def test_predictions_are_as_strong_as_they_are_sure():
     cells = make_cells(((1, -1, 0, 5),), ("A/1/0",))
     probability = np.array(
         [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.1, 0.9], [np.nan, np.nan], [0.1, 0.9]], np.float32
@@ -130,14 +131,10 @@ def test_predicted_bars_are_as_strong_as_they_are_sure():
     prediction = Prediction(("uninfected", "infected"), probability)
     cells = Cells(**{**vars(cells), "predictions": {"infection": prediction}})
     lane = lineage_of(cells, "A/1/0", 1).lanes[0]
-    bars = predicted_bars(cells, lane, "infection")
-    assert [(b.start, b.end, b.state, b.strength) for b in bars] == [
-        (0, 1, "uninfected", 0.9),
-        (2, 2, "infected", 0.6),
-        (3, 3, "infected", 0.9),
-        (5, 5, "infected", 0.9),
-    ]
-    assert predicted_bars(cells, lane, "death") == []
+    said = predicted(cells, lane, "infection")
+    assert said.codes.tolist() == [0, 0, 1, 1, -1, 1]
+    np.testing.assert_allclose(said.strength, [0.9, 0.9, 0.6, 0.9, 0, 0.9])
+    assert predicted(cells, lane, "death") is None
 
 
 def test_a_million_nodes_are_laid_out_within_a_fraction_of_a_second():

@@ -94,7 +94,8 @@ class Dataset:
 
     def refresh(self) -> None:
         """Look again at what there is of every FOV, after a stage has added channels."""
-        self.__dict__.pop("_fovs", None)
+        for one in (self, self.whole):
+            one.__dict__.pop("_fovs", None)
 
     @property
     def fovs(self) -> list[Fov]:

@@ -216,6 +216,25 @@ class Journal:
         self._append({"op": "redo", "of": action.key, "date": now()})
         return action
 
+    @property
+    def position(self) -> int:
+        """How much of the file has been read, in bytes."""
+        return self._read
+
+    def latest(self) -> list[tuple[Mark, Action]]:
+        """Return the last mark on each node for each task, in order, and the action it is from.
+
+        With other tracks an id means another cell: a mark on it there is a mark of its
+        own. Marks that took one away are among them.
+        """
+        found: dict[tuple[str, int, str, str], tuple[Mark, Action]] = {}
+        for action in self._done:
+            for mark in action.marks:
+                place = (mark.fov_name, mark.id, mark.task, mark.made_on)
+                found.pop(place, None)
+                found[place] = (mark, action)
+        return list(found.values())
+
     def states(self) -> dict[tuple[str, int, str], tuple[Mark, Action]]:
         """Return the mark in force for each (fov_name, id, task), and the action it is from."""
         found: dict[tuple[str, int, str], tuple[Mark, Action]] = {}

@@ -134,8 +134,11 @@ def _from_source(fov: Fov, channel: str, level: str) -> Any:
         return None
 
 
-def _usable(values: dict[str, Any]) -> bool:
-    return all(np.isfinite(float(values.get(name, np.nan))) for name in ("mean", "std"))
+def _usable(values: dict[str, Any], names: Sequence[str] = ("mean", "std")) -> bool:
+    try:
+        return all(np.isfinite(float(values.get(name, np.nan))) for name in names)
+    except (TypeError, ValueError):
+        return False
 
 
 def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
@@ -268,7 +271,7 @@ def contrast(dataset: Dataset, fov: Fov, channel: str) -> tuple[float, float]:
     if known is None:
         file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
         known = _load(file, source_key(fov)).get(channel, {}).get("fov_statistics")
-    if known is None or not {"p1", "p99", "max"} <= set(known):
+    if known is None or not _usable(known, ("p1", "p99", "max")):
         last = fov.shape[0] - 1
         times = sorted({0, last // 2, last})
         frames = [

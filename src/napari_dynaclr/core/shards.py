@@ -150,4 +150,5 @@ def feature_names(path: Path) -> list[str]:
     import zarr
 
     recover_folder(_unfinished(path), path)
-    return [str(name) for name in ad.io.read_elem(zarr.open_group(path / "var", mode="r")).index]
+    names = cast("pd.DataFrame", ad.io.read_elem(zarr.open_group(path / "var", mode="r"))).index
+    return [str(name) for name in names]

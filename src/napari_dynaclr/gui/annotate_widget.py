@@ -19,13 +19,14 @@ from napari_dynaclr.gui.view import View
 from napari_dynaclr.session.stretches import Stops, Tally, from_here_on, whole_tracks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari import Viewer
     from numpy.typing import NDArray
     from qtpy.QtGui import QHideEvent, QShowEvent
     from qtpy.QtWidgets import QWidget
 
+    from napari_dynaclr.core.tasks import Task
     from napari_dynaclr.session.cells import Cells
 
 _TABLES = "Tables (*.csv)"
@@ -213,8 +214,13 @@ class AnnotateWidget(View):
             session.task, carry_forward=carry, inherit=carry and form.inherit.isChecked()
         )
         tasks = [changed if task.name == changed.name else task for task in session.tasks]
-        # They are as the session says again, whether or not it could be written.
-        annotating.save_tasks(self.bench, tasks, self._task_changed)
+        self._save(tasks)
+
+    def _save(self, tasks: Sequence[Task]) -> None:
+        run = annotating.save_tasks(self.bench, tasks)
+        if run is not None:
+            # Whether or not they could be written, show what the session says then.
+            run.ended.connect(self._task_changed)
 
     def edit_tasks(self) -> TaskEditor:
         """Open the editor of the tasks and states."""
@@ -222,9 +228,7 @@ class AnnotateWidget(View):
         used = {name: marks.counts(name) for name in marks.tasks}
         editor = TaskEditor(self.session.tasks, used, self)
         editor.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        editor.saved.connect(
-            lambda tasks: annotating.save_tasks(self.bench, tasks, self._task_changed)
-        )
+        editor.saved.connect(self._save)
         editor.show_task(self.session.task.name)
         editor.open()
         return editor

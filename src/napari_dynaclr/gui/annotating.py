@@ -14,10 +14,11 @@ from napari_dynaclr.session.cells import load_cells
 from napari_dynaclr.session.stretches import Stops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.tasks import Task
+    from napari_dynaclr.gui.runner import Run
     from napari_dynaclr.gui.workbench import Workbench
     from napari_dynaclr.session.cells import Cells
 
@@ -105,7 +106,7 @@ def stops_of(bench: Workbench) -> Stops:
     return Stops.of(session.marks, session.task.name, session.cells, names)
 
 
-def save_tasks(bench: Workbench, tasks: Sequence[Task], then: Callable[[], None]) -> None:
+def save_tasks(bench: Workbench, tasks: Sequence[Task]) -> Run | None:
     """Keep the tasks of the dataset on disk, then use them.
 
     Parameters
@@ -114,27 +115,26 @@ def save_tasks(bench: Workbench, tasks: Sequence[Task], then: Callable[[], None]
         The viewer's workbench.
     tasks
         The tasks.
-    then
-        Called when that has worked, and also when it has not.
+
+    Returns
+    -------
+    Run or None
+        None where no dataset is open. Once it has ended, well or not, the session says
+        what the tasks are.
     """
     session = bench.session
     dataset, chosen = session.dataset, tuple(tasks)
     if dataset is None:
-        return
+        return None
 
     def done(_: object) -> None:
         if session.dataset is dataset:
             session.set_tasks(chosen)
-        then()
-
-    def failed(error: Exception) -> None:
-        bench.explain(error)
-        then()
 
     def work(_job: Job) -> None:
         write_tasks(dataset.workspace, chosen)
 
-    bench.runner.start("save tasks", work, done, failed, lane="annotate")
+    return bench.runner.start("save tasks", work, done, lane="annotate")
 
 
 def import_table(bench: Workbench, method: str, path: str) -> None:
@@ -168,7 +168,7 @@ def import_table(bench: Workbench, method: str, path: str) -> None:
     def imported(table: pd.DataFrame) -> None:
         known = complete_tasks(session.tasks, found_states(table))
         if known != session.tasks and session.dataset is dataset:
-            save_tasks(bench, known, lambda: None)
+            save_tasks(bench, known)
         session.say(f"imported {path}: {len(table):,} cells are annotated now")
 
     def looked(names_fovs: bool) -> None:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
 from napari_dynaclr.gui.drawings import Ink
+from napari_dynaclr.gui.latest import Latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,11 +152,11 @@ class Chart(QWidget):
 
     def __init__(self, runner: Runner, height: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._runner = runner
+        # A drag at the dock's rim asks for many sizes; only the last is drawn.
+        self._draws = Latest(runner, self, "charts")
         self._height = height
         self._drawing: Callable[[Figure, Ink], None] | None = None
         self._wanted: Any = None
-        self._shown: Any = None
         self.picture: Picture | None = None
         self._image: QImage | None = None
         self.ink = Ink()
@@ -176,7 +177,8 @@ class Chart(QWidget):
         """Show another drawing, or nothing."""
         self._drawing = drawing
         if drawing is None:
-            self.picture = self._image = self._wanted = self._shown = None
+            self._draws.stop()
+            self.picture = self._image = self._wanted = None
             self.update()
         else:
             self._draw()
@@ -201,13 +203,10 @@ class Chart(QWidget):
             return
         self._wanted = wanted
 
-        def work(_job: Job) -> Picture | None:
-            # A drag at the dock's rim asks for many sizes; only the last is drawn.
-            return render(drawing, *wanted[1:]) if self._wanted is wanted else None
+        def work(_job: Job) -> Picture:
+            return render(drawing, *wanted[1:])
 
-        def done(picture: Picture | None) -> None:
-            if picture is None or self._wanted is not wanted:
-                return
+        def done(picture: Picture) -> None:
             high, wide = picture.pixels.shape[:2]
             data: Any = picture.pixels.data  # Qt does not copy it: the picture is kept
             self._image = QImage(data, wide, high, 4 * wide, QImage.Format.Format_RGBA8888)
@@ -216,7 +215,7 @@ class Chart(QWidget):
             self.update()
             self.drawn.emit()
 
-        self._runner.start("draw a chart", work, done, lane="charts")
+        self._draws.start("draw a chart", work, done)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Draw what has been asked for while hidden."""

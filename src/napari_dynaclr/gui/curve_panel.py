@@ -22,6 +22,7 @@ from napari_dynaclr.core.errors import DynaclrError, storage_errors
 from napari_dynaclr.gui.charts import Chart, save
 from napari_dynaclr.gui.drawings import draw_curve
 from napari_dynaclr.gui.ink import ink_of
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.view import View
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class CurvePanel(View):
         self.curve: pd.DataFrame | None = None
         self._wanted: dict[str, str] = {}
         self._task = ""
-        self._ticket = 0
+        self._reads = Latest(self.bench.runner, self, "curve")
         self.state = QComboBox()
         self.state.setToolTip("The state that is counted.")
         self.state.setAccessibleName("State")
@@ -137,9 +138,8 @@ class CurvePanel(View):
             self.session.task.name,
             self.state.currentText(),
         )
-        self._ticket += 1
-        ticket = self._ticket
         if dataset is None or not state:
+            self._reads.stop()
             self._take(None, NOTHING)
             return
 
@@ -149,11 +149,10 @@ class CurvePanel(View):
             return predicted_curve(dataset, task, state)
 
         def done(found: pd.DataFrame | str) -> None:
-            if ticket == self._ticket:
-                if isinstance(found, str):
-                    self._take(None, found)
-                else:
-                    self._take(found, "")
+            if isinstance(found, str):
+                self._take(None, found)
+            else:
+                self._take(found, "")
 
         def failed(error: Exception) -> None:
             if isinstance(error, DynaclrError):
@@ -162,7 +161,7 @@ class CurvePanel(View):
                 done(NOTHING)
                 self.bench.explain(error)
 
-        self.bench.runner.start("read the curve", work, done, failed, lane="curve")
+        self._reads.start("read the curve", work, done, failed)
 
     def _take(self, curve: pd.DataFrame | None, message: str) -> None:
         self.curve = curve
@@ -227,7 +226,9 @@ class CurvePanel(View):
             else:
                 save(drawing, file, _SAVED)
 
+        session = self.session  # this widget may be gone by then
+
         def done(_: None) -> None:
-            self.session.say(f"saved {file}")
+            session.say(f"saved {file}")
 
         self.bench.runner.start("save the curve", work, done, lane="charts")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRect, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QHelpEvent, QPainter, QPainterPath, QPen, QPixmap
+from qtpy.QtGui import QColor, QHelpEvent, QImage, QPainter, QPainterPath, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractScrollArea, QFrame, QScrollBar, QToolTip, QWidget
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtGui import QKeyEvent, QMouseEvent, QPaintEvent, QResizeEvent, QWheelEvent
 
-    from napari_dynaclr.session.lineage import Bar, Lane, Lineage
+    from napari_dynaclr.session.lineage import Lane, Lineage, Said
 
 PATCH = 44
 """Side of a patch on screen, in logical pixels."""
@@ -35,12 +36,16 @@ _READABLE = 6.0
 _TICKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
+_PALEST = 0.15
+"""Opacity of a state that is said with no strength at all."""
+
+
 @dataclass(frozen=True)
 class LaneLook:
-    """What a lane shows besides its patches: bars of annotated and of predicted states."""
+    """What a lane shows besides its patches: annotated and predicted states."""
 
-    annotated: Sequence[Bar] = ()
-    predicted: Sequence[Bar] = ()
+    annotated: Said | None = None
+    predicted: Said | None = None
 
 
 class LineageStrip(QAbstractScrollArea):
@@ -56,8 +61,8 @@ class LineageStrip(QAbstractScrollArea):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.lineage: Lineage | None = None
-        self.looks: Sequence[LaneLook] = ()
-        self.colours: Mapping[str, str] = {}
+        self._looks: Sequence[LaneLook] = ()
+        self._bars: list[tuple[QImage | None, QImage | None]] = []
         self.patches: dict[int, QPixmap] = {}
         """By row; what is not in it is drawn as an empty frame."""
         self.hint = ""
@@ -80,7 +85,7 @@ class LineageStrip(QAbstractScrollArea):
 
     def show_lineage(self, lineage: Lineage | None) -> None:
         """Show another lineage, or none."""
-        self.lineage, self.looks = lineage, ()
+        self.lineage, self._looks, self._bars = lineage, (), []
         if self._fits:
             self._fit()
         self._adjust()
@@ -91,6 +96,28 @@ class LineageStrip(QAbstractScrollArea):
     def set_colours(self, ink: str, accent: str) -> None:
         """Paint in other colours, "#rrggbb"."""
         self._ink, self._accent = QColor(ink), QColor(accent)
+        self._view().update()
+
+    @property
+    def looks(self) -> Sequence[LaneLook]:
+        """States of the lanes."""
+        return self._looks
+
+    def show_states(self, looks: Sequence[LaneLook], colours: Mapping[str, str]) -> None:
+        """Show states under the patches.
+
+        Parameters
+        ----------
+        looks
+            One per lane.
+        colours
+            "#rrggbb" by state.
+        """
+        self._looks, self._bars = looks, []
+        for lane, look in zip(self.lineage.lanes if self.lineage else (), looks, strict=True):
+            self._bars.append(
+                (_bar(lane, look.annotated, colours), _bar(lane, look.predicted, colours))
+            )
         self._view().update()
 
     def set_active(self, track: int) -> None:
@@ -305,16 +332,15 @@ class LineageStrip(QAbstractScrollArea):
         row = self.row_at(place)
         if row < 0 or self.lineage is None:
             return ""
-        for lane, look in zip(self.lineage.lanes, self.looks, strict=False):
+        for lane, look in zip(self.lineage.lanes, self._looks, strict=False):
             if lane.rows[0] <= row <= lane.rows[-1]:
-                t = int(lane.t[row - lane.rows[0]])
-                said = [f"track {lane.track}, t={t}"]
-                for bars, how in ((look.annotated, "annotated"), (look.predicted, "predicted")):
-                    bar = next((one for one in bars if one.start <= t <= one.end), None)
-                    if bar is not None:
-                        sure = f", {bar.strength:.0%}" if how == "predicted" else ""
-                        said.append(f"{bar.state} ({how}{sure})")
-                return "\n".join(said)
+                at = row - int(lane.rows[0])
+                lines = [f"track {lane.track}, t={lane.t[at]}"]
+                for said, how in ((look.annotated, "annotated"), (look.predicted, "predicted")):
+                    if said is not None and said.codes[at] >= 0:
+                        sure = f", {said.strength[at]:.0%}" if how == "predicted" else ""
+                        lines.append(f"{said.states[said.codes[at]]} ({how}{sure})")
+                return "\n".join(lines)
         return ""
 
     # -- painting ---------------------------------------------------------
@@ -389,17 +415,13 @@ class LineageStrip(QAbstractScrollArea):
         last = self._time(clip.right()) + 1
         painter.setPen(Qt.PenStyle.NoPen)
         self._paint_patches(painter, ink, lane, top, first, last)
-        look = self.looks[at] if at < len(self.looks) else LaneLook()
         y = top + PATCH + _GAP
-        for bars in (look.annotated, look.predicted):
-            groove = QRectF(self._x(lane.start), y, (lane.end + 1 - lane.start) * self._step, _BAR)
-            painter.fillRect(groove, _faded(ink, 0.09))
-            for bar in bars:
-                if bar.end >= first and bar.start <= last:
-                    colour = QColor(self.colours.get(bar.state, "#999999"))
-                    colour.setAlphaF(0.15 + 0.85 * bar.strength)
-                    left = self._x(bar.start)
-                    painter.fillRect(QRectF(left, y, self._x(bar.end + 1) - left, _BAR), colour)
+        wide = (lane.end + 1 - lane.start) * self._step
+        for bar in self._bars[at] if at < len(self._bars) else (None, None):
+            box = QRectF(self._x(lane.start), y, wide, _BAR)
+            painter.fillRect(box, _faded(ink, 0.09))
+            if bar is not None:
+                painter.drawImage(box, bar, QRectF(bar.rect()))
             y += _BAR + 1
 
     def _paint_patches(
@@ -451,6 +473,21 @@ class LineageStrip(QAbstractScrollArea):
         if at == self._active:
             painter.fillRect(QRectF(0, self._y(at), 3, PATCH + 2 * _BAR + _GAP + 1), self._accent)
         painter.setClipping(False)
+
+
+def _bar(lane: Lane, said: Said | None, colours: Mapping[str, str]) -> QImage | None:
+    """Make an image with a pixel per time point: however many, it is painted in one go."""
+    if said is None or not len(said.states):
+        return None
+    table = np.array([QColor(colours.get(s, "#999999")).getRgb() for s in said.states], np.uint8)
+    pixels = np.zeros((1, lane.end - lane.start + 1, 4), np.uint8)
+    known = said.codes >= 0
+    at = (lane.t - lane.start)[known]
+    pixels[0, at] = table[said.codes[known]]
+    pixels[0, at, 3] = 255 * (_PALEST + (1 - _PALEST) * said.strength[known])
+    data: Any = pixels.data
+    size = pixels.shape[1]
+    return QImage(data, size, 1, 4 * size, QImage.Format.Format_RGBA8888).copy()
 
 
 def _faded(colour: QColor, alpha: float) -> QColor:

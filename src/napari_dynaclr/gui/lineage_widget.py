@@ -9,11 +9,12 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.ink import ink_of
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.lineage_strip import PATCH, LaneLook, LineageStrip
 from napari_dynaclr.gui.patch_source import PatchSource, looks_of, pixmap
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.lineage import annotated_bars, lineage_of, predicted_bars
+from napari_dynaclr.session.lineage import annotated, lineage_of, predicted
 from napari_dynaclr.session.thumbnails import Place
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QPixmap
 
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.gui.runner import Run
     from napari_dynaclr.session.lineage import Lineage
 
 HINT = "Select a cell: click it in the image or on the map."
@@ -62,7 +62,7 @@ class LineageWidget(View):
         self.strip = LineageStrip()
         self.strip.hint = HINT
         self._lay_out()
-        self._run: Run | None = None
+        self._layout = Latest(self.bench.runner, self, "lineage")
         self.source = PatchSource(self.bench, self)
         self._kept: OrderedDict[tuple[Any, Place], QPixmap] = OrderedDict()
         self._wanted: tuple[Any, tuple[Place, ...]] = ((), ())
@@ -164,9 +164,7 @@ class LineageWidget(View):
 
     def _select(self) -> None:
         target, lineage = self._target, self.strip.lineage
-        if self._run is not None:
-            self._run.cancel()
-            self._run = None
+        self._layout.stop()
         if target is None:
             self.strip.show_lineage(None)
             self._tell()
@@ -182,11 +180,10 @@ class LineageWidget(View):
             return lineage_of(cells, fov_name, track)
 
         def done(found: Lineage | None) -> None:
-            if self._run is run and self.session.cells is cells:
-                self._run = None
+            if self.session.cells is cells:
                 self._show(found, track)
 
-        self._run = run = self.bench.runner.start("lineage", work, done, lane="lineage")
+        self._layout.start("lineage", work, done)
 
     def _show(self, lineage: Lineage | None, track: int) -> None:
         self.strip.patches = {}
@@ -222,14 +219,12 @@ class LineageWidget(View):
         if lineage is not None:
             looks = [
                 LaneLook(
-                    annotated_bars(session.cells, lane, session.marks, task.name),
-                    predicted_bars(session.cells, lane, task.name),
+                    annotated(session.cells, lane, session.marks, task.name),
+                    predicted(session.cells, lane, task.name),
                 )
                 for lane in lineage.lanes
             ]
-        self.strip.looks = looks
-        self.strip.colours = {state.name: state.colour for state in task.choices}
-        self.strip.repaint_all()
+        self.strip.show_states(looks, {state.name: state.colour for state in task.choices})
         names = [
             f"<span style='color:{state.colour}'>■</span> {state.name}" for state in task.states
         ]

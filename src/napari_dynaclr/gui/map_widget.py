@@ -188,7 +188,7 @@ class MapPanel(View):
         """Write the map as a picture (.png, .svg) or the cells as a table (.csv)."""
         if path.suffix == ".csv":
             session = self.session
-            self.bench.runner.start(
+            self.read(
                 "save cells",
                 lambda _job: write_csv(path, cell_table(session)),
                 lambda _done: session.say(f"saved {path}"),

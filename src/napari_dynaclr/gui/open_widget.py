@@ -233,7 +233,7 @@ class OpenWidget(View):
                 self._show(*found)
 
         self.path.setEditText(str(dataset.root))
-        self.bench.runner.start("read the plate", work, done)
+        self.read("read the plate", work, done)
 
     def _show(self, status: dict[str, set[str]], facts: str) -> None:
         self._status = status

@@ -42,7 +42,6 @@ class RunProgress(QWidget):
         layout.addWidget(self.text)
         self._levels: dict[int, Progress] = {}
         self._run: Run | None = None
-        self._since = 0.0
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._tell)
@@ -56,9 +55,12 @@ class RunProgress(QWidget):
 
     def follow(self, run: Run) -> None:
         """Show a run from now on."""
-        if run is self._run:
+        if run is self._run or run.is_over:
             return
-        self._run, self._levels, self._since = run, {}, time.monotonic()
+        if self._run is not None:
+            self._run.progressed.disconnect(self._progressed)
+            self._run.ended.disconnect(self._ended)
+        self._run, self._levels = run, {}
         self.bar.setRange(0, 0)
         self.bar.show()
         self.tell("starting…")
@@ -82,7 +84,11 @@ class RunProgress(QWidget):
         return inner
 
     def _tell(self) -> None:
-        if self._run is None or not self._levels:
+        if self._run is None:
+            return
+        if not self._levels:
+            stopping = self._run.state is RunState.STOPPING
+            self.tell("stopping…" if stopping else "starting…")
             return
         done = self.fraction
         self.bar.setRange(0, _STEPS if done else 0)
@@ -91,7 +97,7 @@ class RunProgress(QWidget):
             f"{p.text} {p.done}/{p.total}" if p.total else p.text
             for _, p in sorted(self._levels.items())
         ]
-        elapsed = time.monotonic() - self._since
+        elapsed = _since(self._run)
         left = ""
         if self._run.state is RunState.STOPPING:
             left = "stopping…"
@@ -105,13 +111,18 @@ class RunProgress(QWidget):
         self.bar.hide()
         if run is None:
             return
-        elapsed = duration(time.monotonic() - self._since)
+        elapsed = duration(_since(run))
         self.tell(
             {
                 RunState.FINISHED: f"finished in {elapsed}",
                 RunState.CANCELLED: "cancelled; run again to go on where it stopped",
             }.get(run.state, f"failed: {run.error}")
         )
+
+
+def _since(run: Run) -> float:
+    """Seconds that a run has worked, whoever looks and since when."""
+    return time.monotonic() - run.began if run.began else 0.0
 
 
 def duration(seconds: float) -> str:

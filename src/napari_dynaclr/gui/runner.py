@@ -16,7 +16,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 from napari_dynaclr.core.errors import Cancelled, DynaclrError
 from napari_dynaclr.core.job import Job
@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 """Seconds that a closing program waits for cancelled work at most."""
 
-_REPORT_EVERY = 0.05
-"""Seconds between reports of progress: a person cannot read faster."""
+_REPORT_EVERY = 50
+"""Milliseconds between reports of progress: a person cannot read faster."""
+
+
+_KEPT = "annotate"
+"""Lane of what is done even after closing: a click must reach the disk."""
 
 
 class RunState(Enum):
@@ -58,7 +62,8 @@ class Run(QObject):
     """
 
     progressed = Signal(object)
-    """:class:`~napari_dynaclr.core.job.Progress`, at most twenty times a second."""
+    """:class:`~napari_dynaclr.core.job.Progress`: the newest of each level, outermost first,
+    at most twenty times a second."""
     made = Signal(object)
     """A part of the result is on disk: :class:`~napari_dynaclr.core.job.Part`."""
     ended = Signal()
@@ -72,8 +77,16 @@ class Run(QObject):
         self.result: Any = None
         self.error: Exception | None = None
         self.job = Job(on_progress=self._report, on_part=self._part)
+        self.began = 0.0
+        """When the work began, by :func:`time.monotonic`; 0 while it waits."""
         self._work: Callable[[Job], Any] | None = work
-        self._last = 0.0
+        self._levels: dict[int, Progress] = {}
+        self._announced = False
+        self._lock = threading.Lock()
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_REPORT_EVERY)
+        self._pause.timeout.connect(self._tell)
         self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -91,6 +104,7 @@ class Run(QObject):
 
     def execute(self) -> None:
         """Do the work; called by the runner on a thread of its own."""
+        self.began = time.monotonic()
         self._send("started", None)
         work, self._work = self._work, None
         try:
@@ -100,14 +114,19 @@ class Run(QObject):
             self._send("cancelled", None)
         except Exception as error:  # noqa: BLE001 # whatever went wrong must not stay "running"
             self._send("failed", error)
+        except BaseException as error:  # noqa: BLE001 # a library that exits, or panics in Rust
+            self._send("failed", RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             self._send("finished", result)
 
     def _report(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last > _REPORT_EVERY or progress.done == progress.total:
-            self._last = now
-            self._send("progress", progress)
+        # One message at a time is on its way, however often the work reports.
+        with self._lock:
+            outer = {k: p for k, p in self._levels.items() if k < progress.level}
+            self._levels = {**outer, progress.level: progress}
+            known, self._announced = self._announced, True
+        if not known:
+            self._send("progress", None)
 
     def _part(self, part: Any) -> None:
         self._send("part", part)
@@ -122,19 +141,31 @@ class Run(QObject):
 
     def _receive(self, what: str, value: Any) -> None:
         if what == "progress":
-            self.progressed.emit(value)
+            if not self._pause.isActive():
+                self._tell()
         elif what == "part":
             self.made.emit(value)
         elif what == "started":
             if self.state is RunState.WAITING:
                 self.state = RunState.RUNNING
         else:
+            self._tell()
+            self._pause.stop()
             self.state = RunState(what)
             if what == "finished":
                 self.result = value
             elif what == "failed":
                 self.error = value
             self.ended.emit()
+
+    def _tell(self) -> None:
+        """Pass on what has been reported since the last time, then wait a while."""
+        with self._lock:
+            levels, new, self._announced = self._levels, self._announced, False
+        if new:
+            self._pause.start()
+            for level in sorted(levels):
+                self.progressed.emit(levels[level])
 
 
 class Runner(QObject):
@@ -155,11 +186,12 @@ class Runner(QObject):
         super().__init__(parent)
         self._runs: set[Run] = set()
         self._lanes: dict[str, queue.SimpleQueue[Run | None]] = {}
+        self._closed = False
         self.stage: Run | None = None
         """The stage that is running, if any."""
         _runners.add(self)
         # Threads must end also where nobody calls close().
-        self._finalizer = weakref.finalize(self, _end_lanes, self._lanes)
+        weakref.finalize(self, _end_lanes, self._lanes)
 
     def start(
         self,
@@ -190,15 +222,21 @@ class Runner(QObject):
 
         def ended() -> None:
             self._runs.discard(run)
+            # Here, as the last Python reference may be dropped on the thread that worked.
+            run.deleteLater()
+            if self._closed and lane != _KEPT:
+                return
             if run.state is RunState.FINISHED and done is not None:
                 done(run.result)
             elif run.state is RunState.FAILED and run.error is not None:
                 tell(run.error)
-            # Here, as the last Python reference may be dropped on the thread that worked.
-            run.deleteLater()
 
         run.ended.connect(ended)
+        if self._closed and lane != _KEPT:
+            run.cancel()
         self._lane(lane).put(run)
+        if self._closed:
+            _end_lanes(self._lanes)
         return run
 
     def start_stage(
@@ -239,7 +277,7 @@ class Runner(QObject):
                 failed(DynaclrError(f"{type(error).__name__}: {error}"))
                 self.failed.emit("annotate", error)
 
-        self.start("annotate", lambda _job: work(), done, refused, lane="annotate")
+        self.start("annotate", lambda _job: work(), done, refused, lane=_KEPT)
 
     def _lane(self, name: str) -> queue.SimpleQueue[Run | None]:
         if name not in self._lanes:
@@ -259,11 +297,12 @@ class Runner(QObject):
         return bool(self._runs)
 
     def close(self) -> None:
-        """Ask everything to stop, and accept nothing from it any more."""
+        """Ask everything to stop, and accept nothing from it any more, but for annotations."""
+        self._closed = True
         for run in list(self._runs):
-            if run.lane != "annotate":  # a click must reach the disk
+            if run.lane != _KEPT:
                 run.cancel()
-        self._finalizer()
+        _end_lanes(self._lanes)
 
 
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

@@ -87,7 +87,6 @@ class PointCloud(QWidget):
 
         self._x = self._y = np.empty(0, dtype=np.float32)
         self._drawable = np.empty(0, dtype=np.bool_)
-        self._order = np.empty(0, dtype=np.uint32)
         self._whole = View()
         self._own_colours = True
         self._own_size = True
@@ -137,9 +136,8 @@ class PointCloud(QWidget):
         np.random.default_rng(SEED).shuffle(order)
         if not self._drawable.all():
             order = order[self._drawable[order]]
-        self.canvas.xy, self._order = points, order
+        self.canvas.xy, self.canvas.order = points, order
         self.canvas.selected = self._drawn_only(self.canvas.selected)
-        self._order_others()
         self.canvas.highlighted = self._drawn_only(self.canvas.highlighted)
         if self._own_colours:
             self._use_own_colours()
@@ -174,8 +172,7 @@ class PointCloud(QWidget):
         drawn = self._drawn_only(rows)
         # In random order too, or one class would hide another.
         self.canvas.selected = np.random.default_rng(SEED).permutation(drawn)
-        self._order_others()
-        self.canvas.changed("order", "selected")
+        self.canvas.changed("selected")
 
     def set_highlighted(self, rows: ArrayLike) -> None:
         """Show these rows, the cells of the current frame, larger and on top.
@@ -205,7 +202,7 @@ class PointCloud(QWidget):
     def set_hint(self, text: str) -> None:
         """Set what is written in the middle while there are no points."""
         self._hint = text
-        self._overlay.hint = "" if len(self._order) else text
+        self._overlay.hint = "" if len(self.canvas.order) else text
         self._overlay.update()
 
     def set_axis_names(self, x: str, y: str) -> None:
@@ -296,15 +293,6 @@ class PointCloud(QWidget):
         if asked.size and (asked.min() < 0 or asked.max() >= len(self._drawable)):
             raise ValueError(f"rows are from 0 to {len(self._drawable) - 1}")
         return asked[self._drawable[asked]].astype(np.uint32)
-
-    def _order_others(self) -> None:
-        """Draw the selected once, not beneath themselves as well."""
-        others = self._order
-        if len(self.canvas.selected):
-            unselected = np.ones(len(self._drawable), dtype=np.bool_)
-            unselected[self.canvas.selected] = False
-            others = others[unselected[others]]
-        self.canvas.order = others
 
     def _use_own_colours(self) -> None:
         colour = np.array([*self.canvas.foreground, 0.6]) * 255

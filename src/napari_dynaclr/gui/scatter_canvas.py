@@ -1,9 +1,11 @@
 """The widget that draws the points of a map, a share at a time where the machine is slow.
 
 The points are drawn into a picture that is kept: a new highlight, a lasso or the hover ring costs a
-copy of it, not a million points. After a change of view the points come in a fixed random order,
-as many as the time of one frame allows; the rest follow in the next frames. So the view follows
-the mouse at once even without a graphics card, and no class of cells covers another.
+copy of it, not a million points. What is selected is drawn over a faded copy, which is kept too, so
+that a selection costs as many points as are selected. After a change of view the points come in a
+fixed random order, as many as the time of one frame allows; the rest follow in the next frames. So
+the view follows the mouse at once even without a graphics card, and no class of cells covers
+another.
 """
 
 from __future__ import annotations
@@ -45,11 +47,14 @@ REFRESH = 0.1
 SHARE = 16_384
 """Points in the first frame, before it is known how fast this machine is."""
 
-DIMMED = 0.25
+DIMMED = 0.35
 """How much of their own colour the others keep while something is selected."""
 
 RING = 1.5
 """Width of a ring in logical pixels, at most."""
+
+MOST_RINGS = 50_000
+"""Selected points that get rings: of more, the rings would hide one another's points."""
 
 
 def selected_ring(size: float) -> float:
@@ -81,7 +86,8 @@ class PointCanvas(QOpenGLWidget):
         self.highlighted = np.empty(0, dtype=np.uint32)
         self._stale: set[str] = set()
         self._painter: Painter | None = None
-        self._drawn = 0
+        self._drawn = 0  # points in the picture of all
+        self._over = 0  # points in the picture of the selected, in both passes
         self._share = SHARE
         self._shown = 0.0
         self._more = QTimer(self)
@@ -92,17 +98,19 @@ class PointCanvas(QOpenGLWidget):
     def changed(self, *names: str) -> None:
         """Say which of ``xy rgba order selected highlighted view`` are new, and draw anew.
 
-        All but ``highlighted`` start the picture of the points afresh.
+        ``selected`` starts the picture of those afresh, ``highlighted`` none, the others both.
         """
         self._stale.update(set(names) - {"view"})
         if set(names) - {"highlighted"}:
+            self._over = 0
+        if set(names) - {"highlighted", "selected"}:
             self._drawn = 0
         self.update()
 
     @property
     def complete(self) -> bool:
         """Whether all points are in the picture."""
-        return self._drawn >= self._to_draw()
+        return self._drawn >= len(self.order) and self._over >= self._to_draw_over()
 
     def picture(self, zoom: float = 1.0) -> NDArray[np.uint8]:
         """Draw everything, without the overlay, at ``zoom`` times the resolution of the screen.
@@ -126,7 +134,9 @@ class PointCanvas(QOpenGLWidget):
             target = Target(*self._physical(ratio))
             target.bind()
             self._clear()
-            self._draw_base(painter, ratio, 0, self._to_draw())
+            keep = DIMMED if len(self.selected) else 1.0
+            self._draw_base(painter, ratio, 0, len(self.order), keep)
+            self._draw_selected(painter, ratio, 0, self._to_draw_over())
             self._draw_highlighted(painter, ratio)
             image = target.read()
             target.delete()
@@ -139,14 +149,14 @@ class PointCanvas(QOpenGLWidget):
         """Prepare a new context: the first, or that of the window it was undocked into."""
         self._painter = Painter()
         self._stale = set(BUFFERS)
-        self._drawn = 0
+        self._drawn = self._over = 0
         context = self.context()
         if context is not None:
             context.aboutToBeDestroyed.connect(self._release)
 
     def resizeGL(self, width: int, height: int) -> None:
-        """Start the picture afresh in the new size."""
-        self._drawn = 0
+        """Start the pictures afresh in the new size."""
+        self._drawn = self._over = 0
 
     def paintGL(self) -> None:
         """Draw what one frame has time for."""
@@ -157,19 +167,23 @@ class PointCanvas(QOpenGLWidget):
         self._stale.clear()
         ratio = self.devicePixelRatioF()
         width, height = self._physical(ratio)
-        base = painter.base
-        if base is None or (base.width, base.height) != (width, height):
-            if base is not None:
-                base.delete()
-            base = painter.base = Target(width, height)
-            self._drawn = 0
-        if self._drawn == 0:
-            base.bind()
-            self._clear()
+        if painter.resize(width, height):
+            self._drawn = self._over = 0
+        base, front = painter.base, painter.front
+        if base is None or front is None:
+            return
+        whole = self._drawn >= len(self.order)
+        if self._drawn == 0 or (whole and self._over == 0 and len(self.selected)):
             self._draw_share(painter, ratio)
+        shown = base
+        if len(self.selected):
+            shown = front
+            if self._drawn < len(self.order):  # a foretaste, until all the others are there
+                self._fade(painter)
+                self._draw_selected(painter, ratio, 0, self._share)
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.defaultFramebufferObject())
         gl.glViewport(0, 0, width, height)
-        painter.draw_image(base)
+        painter.draw_image(shown)
         self._draw_highlighted(painter, ratio)
         self._shown = time.perf_counter()
         if not self.complete:
@@ -182,7 +196,6 @@ class PointCanvas(QOpenGLWidget):
             return  # the next frame goes on
         if self._drawn:
             self.makeCurrent()
-            painter.base.bind()
             self._draw_share(painter, self.devicePixelRatioF())
             self.doneCurrent()
         if self.complete or time.perf_counter() - self._shown > REFRESH:
@@ -210,8 +223,15 @@ class PointCanvas(QOpenGLWidget):
         gl.glClearColor(*self.background, 1.0)
         gl.glClear(gl.GL_COLOR_BUFFER_BIT)
 
-    def _to_draw(self) -> int:
-        return len(self.order) + 2 * len(self.selected)
+    def _to_draw_over(self) -> int:
+        """Points of the passes over the selected: their rings, then themselves."""
+        return len(self.selected) * (1 + (len(self.selected) <= MOST_RINGS))
+
+    def _fade(self, painter: Painter) -> None:
+        """Start the picture of the selected with a faded copy of the others."""
+        if painter.base is not None and painter.front is not None:
+            painter.front.bind()
+            painter.draw_image(painter.base, DIMMED, self.background)
 
     def _place(self) -> dict[str, float | tuple[float, ...]]:
         """Where points go, in OpenGL's units."""
@@ -225,33 +245,57 @@ class PointCanvas(QOpenGLWidget):
     def _draw_share(self, painter: Painter, ratio: float) -> None:
         """Draw as many more points as there is time for, judged by the last share."""
         begin = time.perf_counter()
-        before = self._drawn
-        self._drawn = self._draw_base(painter, ratio, before, self._share)
+        before = self._drawn + self._over
+        if self._drawn < len(self.order) or not len(self.selected):
+            if painter.base is not None:
+                painter.base.bind()
+            if self._drawn == 0:
+                self._clear()
+            self._drawn = self._draw_base(painter, ratio, self._drawn, self._share, 1.0)
+        else:
+            if self._over == 0:
+                self._fade(painter)
+            elif painter.front is not None:
+                painter.front.bind()
+            self._over = self._draw_selected(painter, ratio, self._over, self._share)
         gl.glFinish()  # else the clock would only measure the asking
-        speed = (self._drawn - before) / (time.perf_counter() - begin)
+        speed = (self._drawn + self._over - before) / (time.perf_counter() - begin)
         # At most twice as many at once: points that lie apart take longer than those in a heap.
         self._share = int(np.clip(speed * FRAME, SHARE / 4, 2 * self._share))
 
-    def _draw_base(self, painter: Painter, ratio: float, start: int, count: int) -> int:
-        """Draw all points, then rings of the selected, then the selected on top of all rings.
+    def _draw_base(
+        self, painter: Painter, ratio: float, start: int, count: int, keep: float
+    ) -> int:
+        """Draw ``count`` of all points from ``start`` on, and return how far it came."""
+        stop = min(start + count, painter.order.size)
+        painter.draw_points(
+            painter.order,
+            start,
+            stop - start,
+            u_size=self.point_size * ratio,
+            u_keep=keep,
+            u_flat=(0.0, 0.0, 0.0, 0.0),
+            **self._place(),
+        )
+        return stop
 
-        The three count as one sequence, of which this draws ``count`` from ``start`` on.
+    def _draw_selected(self, painter: Painter, ratio: float, start: int, count: int) -> int:
+        """Draw rings of the selected, then the selected on top of all rings.
+
+        The two count as one sequence, of which this draws ``count`` from ``start`` on.
 
         Returns
         -------
         int
             How far it came.
         """
-        own, ring = (0.0, 0.0, 0.0, 0.0), (*self.foreground, 1.0)
-        size, place = self.point_size * ratio, self._place()
+        size = self.point_size * ratio
         wide = size + 2 * selected_ring(self.point_size) * ratio
-        passes = (
-            (painter.order, size, DIMMED if len(self.selected) else 1.0, own),
-            (painter.selected, wide, 1.0, ring),
-            (painter.selected, size, 1.0, own),
-        )
+        rings = (wide, (*self.foreground, 1.0))
+        own = (size, (0.0, 0.0, 0.0, 0.0))
+        place, rows = self._place(), painter.selected
         first, stop = 0, start + count
-        for rows, diameter, keep, flat in passes:
+        for diameter, flat in (rings, own) if rows.size <= MOST_RINGS else (own,):
             last = min(stop, first + rows.size)
             if start < last:
                 painter.draw_points(
@@ -259,7 +303,7 @@ class PointCanvas(QOpenGLWidget):
                     start - first,
                     last - start,
                     u_size=diameter,
-                    u_keep=keep,
+                    u_keep=1.0,
                     u_flat=flat,
                     **place,
                 )

@@ -61,8 +61,10 @@ void main() {
 
 _IMAGE_FRAGMENT = """
 uniform sampler2D u_image;
+uniform vec3 u_background;
+uniform float u_keep;
 varying vec2 v_at;
-void main() { gl_FragColor = texture2D(u_image, v_at); }
+void main() { gl_FragColor = vec4(mix(u_background, texture2D(u_image, v_at).rgb, u_keep), 1.0); }
 """
 
 
@@ -179,6 +181,7 @@ class Painter:
         self.selected = Buffer(gl.GL_ELEMENT_ARRAY_BUFFER)
         self.highlighted = Buffer(gl.GL_ELEMENT_ARRAY_BUFFER)
         self.base: Target | None = None
+        self.front: Target | None = None
 
     def draw_points(
         self, rows: Buffer, start: int, count: int, **uniforms: float | tuple[float, ...]
@@ -203,10 +206,25 @@ class Painter:
         gl.glDisableVertexAttribArray(1)
         gl.glDisableVertexAttribArray(0)
 
-    def draw_image(self, target: Target) -> None:
-        """Fill the viewport with a picture."""
+    def resize(self, width: int, height: int) -> bool:
+        """Make the two pictures of a size, if they are not; whether they are new."""
+        if self.base is not None and (self.base.width, self.base.height) == (width, height):
+            return False
+        for old in (self.base, self.front):
+            if old is not None:
+                old.delete()
+        self.base, self.front = Target(width, height), Target(width, height)
+        return True
+
+    def draw_image(
+        self,
+        target: Target,
+        keep: float = 1.0,
+        background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> None:
+        """Fill the viewport with a picture, faded into the background."""
         gl.glDisable(gl.GL_BLEND)
-        self.image.use()
+        self.image.use(u_keep=keep, u_background=background)
         gl.glActiveTexture(gl.GL_TEXTURE0)
         gl.glBindTexture(gl.GL_TEXTURE_2D, target.texture)
         self.corners.bind()

@@ -12,6 +12,7 @@ from napari_dynaclr.core.errors import DynaclrError, MissingInput
 from napari_dynaclr.gui.charts import Chart
 from napari_dynaclr.gui.drawings import draw_confusion, draw_reliability
 from napari_dynaclr.gui.ink import ink_of
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.view import View
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ScoresPanel(View):
             "On the dashed line, the classifier is right as often as it claims to be; below "
             "it, it is too sure of itself. Larger dots: more cells."
         )
-        self._ticket = 0
+        self._reads = Latest(self.bench.runner, self, "scores")
         self._lay_out()
         self.split.currentIndexChanged.connect(self._show)
 
@@ -111,9 +112,8 @@ class ScoresPanel(View):
 
     def _read(self) -> None:
         dataset, task = self.session.dataset, self.session.task.name
-        self._ticket += 1
-        ticket = self._ticket
         if dataset is None:
+            self._reads.stop()
             self._take({})
             return
 
@@ -123,16 +123,11 @@ class ScoresPanel(View):
             except MissingInput:
                 return {}
 
-        def done(scores: dict[str, Any]) -> None:
-            if ticket == self._ticket:
-                self._take(scores)
-
         def failed(error: Exception) -> None:
-            done({})
-            if ticket == self._ticket:
-                self.message.setText(_line(error))
+            self._take({})
+            self.message.setText(_line(error))
 
-        self.bench.runner.start("read scores", work, done, failed, lane="scores")
+        self._reads.start("read scores", work, self._take, failed)
 
     def _take(self, scores: dict[str, Any]) -> None:
         if scores != self.scores or not scores:

@@ -80,6 +80,10 @@ class StepPanel(View):
         self.cancel_button.setToolTip(
             "Stop at the next time point. What is finished stays; run again to go on."
         )
+        self._missing = ""
+        self.missing = QLabel()
+        self.missing.setWordWrap(True)
+        self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = RunProgress()
         self.log = QListWidget()
         self.log.setMaximumHeight(110)
@@ -125,7 +129,7 @@ class StepPanel(View):
         self.runs.setDuration(0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        for part in (top, self.form, bottom, buttons, self.progress, self.runs):
+        for part in (top, self.missing, self.form, bottom, buttons, self.progress, self.runs):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
             else:
@@ -158,10 +162,10 @@ class StepPanel(View):
         try:
             kind = find_method(self.stage, self.method_name).params_class()
         except DynaclrError as error:  # an extra that is not installed
-            self.progress.tell(str(error))
-            self.run_button.setEnabled(False)
+            self._missing = str(error)
+            self._enable()
             return
-        self.progress.tell("")
+        self._missing = ""
         self.form.kind = kind
         try:
             self.form.set_params(kind.parse(recall(self._key(), {})))
@@ -244,7 +248,10 @@ class StepPanel(View):
         elif run is not None:
             reason = f"'{run.title}' is running."
         else:
-            reason = self.form.problem()
+            reason = self._missing or self.form.problem()
+        self.missing.setText(self._missing)
+        self.missing.setVisible(bool(self._missing))
+        self.form.setVisible(not self._missing)
         self.run_button.setEnabled(not reason)
         self.run_button.setToolTip(reason or f"Run '{self.stage}' in the background.")
         self.cancel_button.setEnabled(mine)
@@ -260,7 +267,7 @@ class StepPanel(View):
         def work(_job: Job) -> list[dict[str, Any]]:
             return [run for run in dataset.workspace.runs() if run.get("stage") == self.stage]
 
-        self.bench.runner.start("read the log", work, self._show_log)
+        self.read("read the log", work, self._show_log)
 
     def _show_log(self, runs: list[dict[str, Any]]) -> None:
         self.log.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QWidget
 
 from napari_dynaclr.gui.workbench import workbench
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from napari import Viewer
     from qtpy.QtGui import QHideEvent, QShowEvent
+
+    from napari_dynaclr.core.job import Job
 
 
 class View(QWidget):
@@ -42,6 +45,20 @@ class View(QWidget):
 
     def synchronise(self) -> None:
         """Show what the session holds now."""
+
+    def read(self, title: str, work: Callable[[Job], Any], done: Callable[[Any], None]) -> None:
+        """Read in the background; what comes after the widget is gone concerns nobody.
+
+        Parameters
+        ----------
+        title
+            What is read, in the user's words.
+        work
+            Reads it, given the job; on another thread.
+        done
+            Called with the result, on the GUI thread.
+        """
+        self.bench.runner.start(title, work, lambda found: done(found) if isalive(self) else None)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Listen, and catch up with what has happened while hidden."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.job import Job, Part
     from napari_dynaclr.core.params import Params
     from napari_dynaclr.gui.runner import Run
 
@@ -62,13 +62,14 @@ class Workbench(QObject):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.runner = Runner(self)
+        self.runner = Runner()
         self.session = Session(execute=self.runner.execute)
         self.cache = ChunkCache()
         self.layers = FovLayers(viewer, self.session, self.runner.start)
         self._opening = 0
         self._loading = 0
         self._painting = 0
+        self._growing = ""
         self._reading_ahead = False
         self._read_ahead_again = False
         self.embeddings: list[str] = []
@@ -91,7 +92,7 @@ class Workbench(QObject):
         session.focus_requested.connect(self.go_to)
         session.said.connect(self._say)
         session.failed.connect(self.explain)
-        self.runner.failed.connect(lambda _title, error: self.explain(error))
+        self.runner.failed.connect(self._failed)
         viewer.dims.events.current_step.connect(self._step_changed)
         self.runner.start("warm up", lambda _job: warm_up(), lane="ahead")
         viewer.bind_key("Alt-Right", lambda _viewer: self.step_fov(1), overwrite=True)
@@ -115,12 +116,15 @@ class Workbench(QObject):
                 dataset, tasks = found
                 self.close_dataset()
                 self.session.open(dataset, tasks)
+                if self.session.annotator is not None:
+                    self.session.annotator.changed.connect(self._table_is_behind)
                 self.show_fov(fov or dataset.fov_names[0])
 
         self.runner.start(f"open {path}", work, done)
 
     def close_dataset(self) -> None:
         """Look at nothing."""
+        self._write_late_table()
         self.layers.clear()
         self.cache.clear()
         if self.session.dataset is not None:
@@ -265,15 +269,31 @@ class Workbench(QObject):
                 then(result)
 
         run = self.runner.start_stage(stage, work, done)
-        run.made.connect(self.layers.show_part)
+        run.made.connect(lambda part: self._part_made(part, dataset))
         run.ended.connect(lambda: self._stage_ended(stage, dataset))
         return run
 
+    def _part_made(self, part: Part, dataset: Dataset) -> None:
+        """Show what grows; a FOV that is complete while others are worked on, as it is."""
+        if not self._is_open(dataset):
+            return
+        before, self._growing = self._growing, part.fov_name
+        fov = self.session.fov
+        if fov is not None and before == fov.name != part.fov_name:
+            self.show_fov(fov.name)
+        self.layers.show_part(part)
+
+    def _is_open(self, dataset: Dataset) -> bool:
+        """Whether the session looks at a dataset, perhaps opened another time."""
+        now = self.session.dataset
+        return now is not None and now.workspace.path == dataset.workspace.path
+
     def _stage_ended(self, stage: str, dataset: Dataset) -> None:
         self.layers.end_parts()
-        if self.session.dataset is not dataset:
+        self._growing = ""
+        if self.session.dataset is None or not self._is_open(dataset):
             return
-        dataset.refresh()
+        self.session.dataset.refresh()
         self.session.results_changed.emit(stage)
         if self.session.fov is None:
             return
@@ -292,7 +312,7 @@ class Workbench(QObject):
     def _step_changed(self) -> None:
         fov, axis = self.session.fov, self._axis()
         if fov is not None and axis >= 0:
-            t = int(self.viewer.dims.current_step[axis])
+            t = round(self.viewer.dims.point[axis])  # steps may be finer: other layers decide
             self.session.set_frame(min(max(t, 0), fov.shape[0] - 1))
 
     def _frame_changed(self) -> None:
@@ -309,7 +329,7 @@ class Workbench(QObject):
             return
         frame, z = self.session.frame, scene.fov.shape[1] // 2
         if self._axis() >= 0 and scene.fov.shape[1] > 1:
-            z = int(self.viewer.dims.current_step[self._axis() + 1])
+            z = round(self.viewer.dims.point[self._axis() + 1] / scene.fov.scale[0])
         images = [
             data
             for role, (data, _, _) in scene.layers.items()
@@ -341,18 +361,20 @@ class Workbench(QObject):
         if not len(rows) or rows[0] < 0:
             return
         row = int(rows[0])
-        z, y, x = self.session.cells.position[row]
-        step = list(self.viewer.dims.current_step)
+        t = int(self.session.cells.t[row])
+        position = self.session.cells.position[row]
+        point = [float(c) * s for c, s in zip(position, fov.scale, strict=True)]
         axis = self._axis()
-        step[axis] = int(self.session.cells.t[row])
-        step[axis + 1] = round(float(z))
-        self.viewer.dims.current_step = tuple(step)
-        self._bring_into_view([float(c) * s for c, s in zip((z, y, x), fov.scale, strict=True)])
+        if axis >= 0:  # else the user has deleted all layers that have a time
+            plane = round(float(position[0])) * fov.scale[0]
+            self.viewer.dims.set_point((axis, axis + 1), (t, plane))
+        self.session.set_frame(t)
+        self._bring_into_view(point)
         self.session.select([row])
 
     def _bring_into_view(self, point: list[float]) -> None:
         """Move the camera if a point (z, y, x) in um is at the rim of the view or outside."""
-        camera = self.viewer.camera
+        camera = self.viewer.scene.camera
         if self.viewer.dims.ndisplay == 3:
             camera.center = tuple(point)
             return
@@ -368,7 +390,14 @@ class Workbench(QObject):
         self.layers.show_marks()
         if self.session.colour_by.kind is Kind.STATE:
             self.colour(self.session.colour_by)
+
+    def _table_is_behind(self) -> None:
         self._table_timer.start()
+
+    def _write_late_table(self) -> None:
+        if self._table_timer.isActive():
+            self._table_timer.stop()
+            self._write_table()
 
     def _write_table(self) -> None:
         """Derive annotations.csv from the journal, now that clicking pauses."""
@@ -382,6 +411,9 @@ class Workbench(QObject):
 
     def _say(self, text: str) -> None:
         self.viewer.status = text
+
+    def _failed(self, _title: str, error: Exception) -> None:
+        self.explain(error)
 
     def explain(self, error: Exception) -> None:
         """Tell the user what went wrong and what to do, in one line."""
@@ -402,11 +434,16 @@ class Workbench(QObject):
         self.run_stage(stage, find_method(stage).params_class().parse({}), names)
 
     def close(self) -> None:
-        """Stop all work; the window is closing."""
-        if self._table_timer.isActive():
-            self._table_timer.stop()
-            self._write_table()
+        """Stop all work and let go of the viewer; its window is closing."""
+        self._write_late_table()
+        # What is still on its way is of an older wish now, and comes to nothing.
+        self._opening += 1
+        self._loading += 1
+        self._painting += 1
+        self.layers.release()
         self.runner.close()
+        self.cache.clear()
+        _WORKBENCHES.pop(self.viewer, None)
 
 
 def embeddings(dataset: Dataset) -> list[str]:

@@ -14,14 +14,13 @@ from psygnal import Signal
 from napari_dynaclr.annotation.marking import marks as expand
 from napari_dynaclr.core.errors import DynaclrError
 from napari_dynaclr.core.journal import Journal, default_annotator
-from napari_dynaclr.session.marks import Given, Marks
+from napari_dynaclr.session.marks import Marks, read_marks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.journal import Action, Mark
     from napari_dynaclr.core.tasks import Task
     from napari_dynaclr.session.cells import Cells
@@ -40,6 +39,9 @@ def at_once(
         result = work()
     except DynaclrError as error:
         failed(error)
+    except Exception as error:
+        failed(DynaclrError(f"{type(error).__name__}: {error}"))
+        raise
     else:
         done(result)
 
@@ -49,8 +51,8 @@ class Annotator:
 
     Parameters
     ----------
-    path
-        The journal.
+    dataset
+        The dataset.
     execute
         How work that touches the disk is done.
     """
@@ -62,9 +64,10 @@ class Annotator:
     failed = Signal(object)
     """An action could not be recorded: the error."""
 
-    def __init__(self, path: Path, execute: Execute = at_once) -> None:
-        self._path = path
+    def __init__(self, dataset: Dataset, execute: Execute = at_once) -> None:
+        self._dataset = dataset
         self._journal: Journal | None = None
+        self._recorded: list[tuple[int, Callable[[Marks], None]]] = []
         self._execute = execute
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = False
@@ -75,6 +78,17 @@ class Annotator:
     def busy(self) -> bool:
         """Whether an action is on its way to the disk."""
         return self._busy
+
+    def load(self, marks: Marks) -> None:
+        """Go on from marks read from the disk.
+
+        What was recorded while they were being read is entered in them too.
+        """
+        read_to = marks.read_to
+        self._recorded = [one for one in self._recorded if read_to is not None and one[0] > read_to]
+        for _, enter in self._recorded:
+            enter(marks)
+        self.marks = marks
 
     def give(
         self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str = ""
@@ -93,16 +107,17 @@ class Annotator:
             What to call the cells in the message; their number if empty.
         """
         if len(rows):
-            self._queue(lambda: self._give(cells, rows, task, state, said))
+            by = self.name
+            self._queue(lambda: self._give(cells, rows, task, state, said, by))
 
     def _give(
-        self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str
+        self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str, by: str
     ) -> None:
         by_fov = {name: rows[cells.fov[rows] == i] for i, name in enumerate(cells.fovs)}
         chosen = {name: here for name, here in by_fov.items() if len(here)}
         explicit = {name: self.marks.explicit(task.name, name) for name in chosen}
 
-        def work() -> list[Mark]:
+        def work() -> tuple[list[Mark], int]:
             found: list[Mark] = []
             for name, here in chosen.items():
                 found += expand(
@@ -114,11 +129,13 @@ class Annotator:
                     cells.keys.get(name, ""),
                     explicit=explicit[name],
                 )
-            self._open().add(found, self.name)
-            return found
+            journal = self._open()
+            journal.add(found, by)
+            return found, journal.position
 
-        def done(found: list[Mark]) -> None:
-            self.marks.apply(found)
+        def done(result: tuple[list[Mark], int]) -> None:
+            found, position = result
+            self._enter(position, lambda marks: marks.apply(found))
             further = len(found) - len(rows)
             what = said or (f"{len(rows)} cells" if len(rows) > 1 else "1 cell")
             more = f" (and {further} that follow)" if further > 0 else ""
@@ -135,31 +152,35 @@ class Annotator:
         self._queue(lambda: self._turn("redo"))
 
     def _turn(self, way: str) -> None:
-        def work() -> tuple[Action | None, list[tuple[Mark, Given]]]:
+        def work() -> tuple[Action, Marks, int] | None:
             journal = self._open()
             action = journal.undo() if way == "undo" else journal.redo()
             if action is None:
-                return None, []
-            now = journal.states()
-            nothing = Given("", False)
-            changed = []
-            for mark in action.marks:
-                entry = now.get((mark.fov_name, mark.id, mark.task))
-                given = Given(entry[0].state, entry[0].carried) if entry else nothing
-                changed.append((mark, given))
-            return action, changed
+                return None
+            # Its marks may have been made on older tracks: only all marks of these FOVs
+            # tell what the cells of today are now.
+            names = {mark.fov_name for mark in action.marks}
+            return action, read_marks(self._dataset, journal, names), journal.position
 
-        def done(result: tuple[Action | None, list[tuple[Mark, Given]]]) -> None:
-            action, changed = result
-            for mark, given in changed:
-                self.marks.put(mark.fov_name, mark.id, mark.task, given)
-            self._end(f"{way}: {_describe(action)}" if action else f"nothing to {way}")
+        def done(result: tuple[Action, Marks, int] | None) -> None:
+            if result is None:
+                self._end(f"nothing to {way}")
+                return
+            action, now, position = result
+            names = {mark.fov_name for mark in action.marks}
+            self._enter(position, lambda marks: marks.replace(names, now))
+            self._end(f"{way}: {_describe(action)}")
 
         self._execute(work, done, self._fail)
 
+    def _enter(self, position: int, change: Callable[[Marks], None]) -> None:
+        """Show what has been recorded, and remember it for marks that are being read."""
+        self._recorded.append((position, change))
+        change(self.marks)
+
     def _open(self) -> Journal:
         if self._journal is None:
-            self._journal = Journal(self._path)
+            self._journal = Journal(self._dataset.workspace.journal)
         return self._journal
 
     def _queue(self, action: Callable[[], None]) -> None:

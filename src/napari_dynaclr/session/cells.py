@@ -95,7 +95,7 @@ class Cells:
 
     def index(self) -> Cells:
         """Build the lookups now (in a job), rather than at the first question (in a window)."""
-        _ = self._starts, self._by_time, self._by_id
+        _ = self._starts, self._by_time, self._by_id, self._births
         for prediction in self.predictions.values():
             _ = prediction.codes, prediction.confidence
         return self
@@ -114,6 +114,15 @@ class Cells:
     def _by_id(self) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
         order = np.lexsort((self.id, self.fov))
         return order, self.id[order]
+
+    @cached_property
+    def _births(self) -> tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.int64]]:
+        """Where each FOV begins among the tracks with a parent; their parents, and they."""
+        new = (np.diff(self.track, prepend=-1) != 0) | (np.diff(self.fov, prepend=-1) != 0)
+        born = np.flatnonzero(new & (self.parent >= 0))
+        born = born[np.lexsort((self.track[born], self.parent[born], self.fov[born]))]
+        starts = np.searchsorted(self.fov[born], np.arange(len(self.fovs) + 1))
+        return starts, self.parent[born], self.track[born]
 
     @staticmethod
     def _moment(fov: Any, t: Any) -> Any:
@@ -155,9 +164,13 @@ class Cells:
 
     def daughters(self, fov_name: str, track: int) -> list[int]:
         """Tracks that a track divided into."""
-        rows = self.rows_of(fov_name)
-        born = self.track[rows][self.parent[rows] == track]
-        return [int(one) for one in np.unique(born)]
+        if fov_name not in self.fovs:
+            return []
+        starts, parents, tracks = self._births
+        i = self.fovs.index(fov_name)
+        here = slice(starts[i], starts[i + 1])
+        first, last = np.searchsorted(parents[here], [track, track + 1])
+        return [int(one) for one in tracks[here][first:last]]
 
     def lineage(self, fov_name: str, track: int) -> list[int]:
         """Return the founding track of a lineage and all that came of it, ancestors first."""
@@ -165,9 +178,12 @@ class Cells:
         while (above := self.parent_of(fov_name, root)) >= 0 and above not in seen:
             root = above
             seen.add(root)
-        found, new = [root], [root]
-        while new:
-            new = [d for one in new for d in self.daughters(fov_name, one) if d not in found]
+        # A table from elsewhere may go round in a circle.
+        found = [root]
+        known = {root}
+        for one in found:
+            new = [d for d in self.daughters(fov_name, one) if d not in known]
+            known.update(new)
             found += new
         return found
 

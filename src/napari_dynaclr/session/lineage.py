@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from napari_dynaclr.session.cells import Cells
     from napari_dynaclr.session.marks import Marks
-
-_LEVELS = 10
-"""Steps of a bar's strength: finer ones nobody sees, and they would split it into many."""
 
 CARRIED = 0.5
 """Strength of a state that follows from a mark on another cell."""
@@ -166,56 +161,39 @@ def lineage_of(cells: Cells, fov_name: str, track: int) -> Lineage | None:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A stretch of time in which a track has one state.
+class Said:
+    """What is said of a track's state at each of its time points.
 
     Attributes
     ----------
-    start, end
-        First and last time point.
-    state
-        The state.
+    states
+        Names of the states.
+    codes
+        Index into them, -1 where nothing is said, (N,) as the rows of the lane.
     strength
-        How strongly to draw it, 0 to 1.
+        How strongly to show it, 0 to 1, (N,).
     """
 
-    start: int
-    end: int
-    state: str
-    strength: float
+    states: tuple[str, ...]
+    codes: NDArray[np.integer]
+    strength: NDArray[np.floating]
 
 
-def annotated_bars(cells: Cells, lane: Lane, marks: Marks, task: str) -> list[Bar]:
+def annotated(cells: Cells, lane: Lane, marks: Marks, task: str) -> Said:
     """Return the states that people gave to a track; weaker where they were carried over."""
     fov_name = cells.name(int(lane.rows[0]))
-    given = [marks.get(fov_name, int(node), task) for node in cells.id[lane.rows]]
-    states = sorted({one.state for one in given if one is not None})
-    codes = np.array([-1 if one is None else states.index(one.state) for one in given])
-    strength = np.array([CARRIED if one is not None and one.carried else 1.0 for one in given])
-    return _bars(lane.t, codes, strength, states)
+    given = [marks.get(fov_name, node, task) for node in cells.id[lane.rows].tolist()]
+    states = tuple(sorted({one.state for one in given if one is not None}))
+    number = {state: i for i, state in enumerate(states)}
+    codes = [-1 if one is None else number[one.state] for one in given]
+    strength = [CARRIED if one is not None and one.carried else 1.0 for one in given]
+    return Said(states, np.array(codes), np.array(strength))
 
 
-def predicted_bars(cells: Cells, lane: Lane, task: str) -> list[Bar]:
-    """Return the states that were predicted for a track, as strong as they are sure."""
+def predicted(cells: Cells, lane: Lane, task: str) -> Said | None:
+    """Return the states predicted for a track, as strong as they are sure; None without any."""
     prediction = cells.predictions.get(task)
     if prediction is None:
-        return []
+        return None
     sure = np.nan_to_num(prediction.confidence[lane.rows])
-    return _bars(lane.t, prediction.codes[lane.rows], sure, prediction.states)
-
-
-def _bars(
-    t: NDArray[np.int64],
-    codes: NDArray[np.integer],
-    strength: NDArray[np.floating],
-    states: Sequence[str],
-) -> list[Bar]:
-    """Join equal neighbours; a gap of a track is bridged where both sides are equal."""
-    level = np.round(strength * _LEVELS)
-    new = np.flatnonzero((np.diff(codes) != 0) | (np.diff(level) != 0)) + 1
-    starts, ends = [0, *new], [*(new - 1), len(t) - 1]
-    return [
-        Bar(int(t[a]), int(t[b]), states[codes[a]], float(level[a]) / _LEVELS)
-        for a, b in zip(starts, ends, strict=True)
-        if codes[a] >= 0
-    ]
+    return Said(prediction.states, prediction.codes[lane.rows], sure)

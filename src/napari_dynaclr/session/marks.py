@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_dynaclr.core.annotations import marks_in_force
+from napari_dynaclr.core.journal import Journal
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.journal import Mark
     from napari_dynaclr.session.cells import Cells
 
@@ -36,6 +40,8 @@ class Marks:
 
     def __init__(self) -> None:
         self._given: dict[str, dict[str, dict[int, Given]]] = {}
+        self.read_to: int | None = None
+        """How much of the journal they were read from, in bytes; None if from none."""
 
     def apply(self, marks: Iterable[Mark]) -> None:
         """Enter marks; an empty state takes a mark away."""
@@ -48,6 +54,13 @@ class Marks:
         cells.pop(node, None)  # the latest comes last
         if given.state:
             cells[node] = given
+
+    def replace(self, fov_names: Iterable[str], marks: Marks) -> None:
+        """Take the states of some FOVs from other marks."""
+        for name in fov_names:
+            for task in {*self._given, *marks._given}:
+                cells = marks._given.get(task, {}).get(name, {})
+                self._given.setdefault(task, {})[name] = dict(cells)
 
     def get(self, fov_name: str, node: int, task: str) -> Given | None:
         """State of one cell."""
@@ -87,3 +100,25 @@ class Marks:
             found = np.array([number.get(one.state, -1) for one in given.values()], np.int16)
             codes[rows[rows >= 0]] = found[rows >= 0]
         return codes
+
+
+def read_marks(
+    dataset: Dataset, journal: Journal | None = None, fov_names: Collection[str] | None = None
+) -> Marks:
+    """Read the states as they stand, by the cells of today; in a job.
+
+    Parameters
+    ----------
+    dataset
+        The dataset; all its FOVs, whatever is selected.
+    journal
+        The journal, if it has been read already.
+    fov_names
+        FOVs to read; all by default.
+    """
+    journal = journal or Journal(dataset.workspace.journal)
+    marks = Marks()
+    marks.read_to = journal.position
+    for name, node, mark, _ in marks_in_force(dataset, journal, fov_names):
+        marks.put(name, node, mark.task, Given(mark.state, mark.carried))
+    return marks

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.tasks import Task
-    from napari_dynaclr.session.cells import Cells
+    from napari_dynaclr.session.cells import Cells, Prediction
     from napari_dynaclr.session.marks import Marks
 
 
@@ -68,13 +68,12 @@ def paint(
     kind, title = colour_by.kind, colour_by.title
     if kind is Kind.TRACK:
         return by_track(cells.track * 31 + cells.fov, title)
-    if kind is Kind.STATE:
-        names, colours = _states(colour_by.name, tasks, ())
-        return by_category(marks.codes(cells, colour_by.name, names), names, colours, title)
     prediction = cells.predictions.get(colour_by.name)
+    if kind is Kind.STATE:
+        names, colours = _states(colour_by.name, tasks, prediction, marks)
+        return by_category(marks.codes(cells, colour_by.name, names), names, colours, title)
     if kind is Kind.PREDICTION and prediction is not None:
-        # In the task's order, so that a state has one colour everywhere.
-        names, colours = _states(colour_by.name, tasks, prediction.states)
+        names, colours = _states(colour_by.name, tasks, prediction, marks)
         order = np.array([*(names.index(state) for state in prediction.states), -1])
         return by_category(order[prediction.codes], names, colours, title)
     if kind is Kind.CONFIDENCE and prediction is not None:
@@ -94,9 +93,13 @@ def paint(
 
 
 def _states(
-    task: str, tasks: Sequence[Task], more: Sequence[str]
+    task: str, tasks: Sequence[Task], prediction: Prediction | None, marks: Marks
 ) -> tuple[tuple[str, ...], list[str]]:
-    """States of a task and their colours, those that only the data know included."""
+    """States of a task and their colours, those that only the data know included.
+
+    The same whether given or predicted, so that a state has one colour everywhere.
+    """
+    more = (*(prediction.states if prediction else ()), *sorted(marks.counts(task)))
     known = next((one for one in tasks if one.name == task), find_task(task))
     names = tuple(dict.fromkeys(state for state in (*known.state_names, *more) if state != UNKNOWN))
     spare = distinct(20)[::-1]

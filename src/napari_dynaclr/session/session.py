@@ -119,7 +119,7 @@ class Session:
         self.dataset, self.fov, self.frame = dataset, None, 0
         self.annotator = None
         if dataset is not None:
-            self.annotator = Annotator(dataset.workspace.journal, self._execute)
+            self.annotator = Annotator(dataset, self._execute)
             self.annotator.changed.connect(self._annotated)
             self.annotator.said.connect(self.say)
             self.annotator.failed.connect(self.fail)
@@ -174,7 +174,7 @@ class Session:
             cells.find(name, old.id[kept[old.fov[kept] == i]]) for i, name in enumerate(old.fovs)
         ]
         if marks is not None and self.annotator is not None:
-            self.annotator.marks = marks
+            self.annotator.load(marks)
         self.selection = np.unique(np.concatenate([_NONE, *rows]))
         self.selection = self.selection[self.selection >= 0]
         self.palette = None

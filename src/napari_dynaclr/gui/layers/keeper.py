@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Part
     from napari_dynaclr.session.session import Session
 
-Start = Callable[[str, Callable[[Any], Any], Callable[[Any], None]], object]
+Start = Callable[
+    [str, Callable[[Any], Any], Callable[[Any], None], Callable[[Exception], None]], object
+]
 
 _KINDS = {"image": Image, "labels": Labels}
 _ORDER = ("channel", "part", "cells", "tracks", "marks")
@@ -43,13 +45,12 @@ class FovLayers:
     session
         What they show.
     start
-        Runs work in the background: title, work, what to do with its result.
+        Runs work in the background: title, work, what to do with its result or its error.
     """
 
     def __init__(self, viewer: Viewer, session: Session, start: Start) -> None:
         self._viewer, self._session, self._start = viewer, session, start
         self._layers: dict[str, Layer] = {}
-        self._names: dict[str, str] = {}
         self._dismissed: set[str] = set()
         self._window: TrackWindow | None = None
         self._vertices: NDArray[np.intp] = np.zeros(0, np.intp)
@@ -101,13 +102,18 @@ class FovLayers:
         if active is not None:  # looking at a result must not change the user's tool
             self._viewer.layers.selection.active = active
         self._layers[role] = layer
-        self._names[role] = layer.name
 
     def clear(self) -> None:
         """Remove all layers of a dataset that is closed, and forget what was dismissed."""
         for role in list(self._layers):
             self._remove(role)
         self._dismissed.clear()
+        self._window = self.scene = None
+
+    def release(self) -> None:
+        """Let go of everything: the viewer is closing."""
+        self._viewer.layers.events.removed.disconnect(self._removed)
+        self._layers.clear()
         self._window = self.scene = None
 
     def readmit(self, roles: set[str]) -> None:
@@ -132,6 +138,8 @@ class FovLayers:
                 self._add(role, _KINDS[kind](data, **about))
                 if kind == "labels":
                     self._layers[role].editable = False
+                    # Hidden ones are not coloured; they catch up when they are shown.
+                    self._layers[role].events.visible.connect(self._colour_labels)
             else:
                 _replace(layer, data, about)
         if first:
@@ -222,8 +230,12 @@ class FovLayers:
             if self._window is not None and not self._window.covers(self._session.frame):
                 self._build_tracks()
 
+        def failed(error: Exception) -> None:
+            self._building = False  # or no tracks would come ever after
+            self._session.fail(error)
+
         self._building = True
-        self._start("build tracks", lambda _job: window.build(frame, **about), done)
+        self._start("build tracks", lambda _job: window.build(frame, **about), done, failed)
 
     def _show_tracks(self, built: Tracks, rows: NDArray[np.intp]) -> None:
         layer = self._layers.get("tracks")
