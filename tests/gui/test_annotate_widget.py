@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import os
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_dynaclr.core.journal import Journal, default_annotator
@@ -15,43 +14,16 @@ from napari_dynaclr.core.tasks import TASKS
 from napari_dynaclr.gui.annotate_widget import AnnotateWidget
 from napari_dynaclr.gui.settings import recall
 from napari_dynaclr.gui.task_editor import TaskEditor
-from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.marks import Given
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("QT_QPA_PLATFORM") == "offscreen",
-    reason="napari's canvas needs OpenGL: install xvfb",
-)
-
 CTRL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path):
-    """Keep what tests remember out of the user's own settings."""
-    scope = (QSettings.Format.IniFormat, QSettings.Scope.UserScope)
-    QSettings.setPath(*scope, str(tmp_path / "settings"))
-
-
-@pytest.fixture
-def empty_bench(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    bench = workbench(viewer)
-    yield bench
-    qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
 
 
 def open_dataset_in(bench, processed, qtbot):
     bench.open(processed.root, "B/1/0", processed.workspace.path)
     session = bench.session
     qtbot.waitUntil(lambda: len(session.cells) > 0 and session.palette is not None, timeout=20000)
-
-
-@pytest.fixture
-def bench(empty_bench, processed, qtbot):
-    open_dataset_in(empty_bench, processed, qtbot)
-    return empty_bench
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -9,25 +7,8 @@ from qtpy.QtCore import Qt
 from napari_dynaclr.gui.gallery import SIDE, Gallery, patches_of
 from napari_dynaclr.gui.gallery_widget import MOST, GalleryWidget
 from napari_dynaclr.gui.patch_source import PatchSource, looks_of
-from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.thumbnails import Place
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("QT_QPA_PLATFORM") == "offscreen",
-    reason="napari's canvas needs OpenGL: install xvfb",
-)
-
-
-@pytest.fixture
-def bench(processed, make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    bench = workbench(viewer)
-    bench.open(processed.root, "B/1/0", processed.workspace.path)
-    session = bench.session
-    qtbot.waitUntil(lambda: len(session.cells) > 0 and session.palette is not None, timeout=20000)
-    yield bench
-    qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_lineages_are_those_found_the_plain_way(cells, name, number):
     assert cells.daughters(name, number) == daughters
     assert cells.parent_of(name, number) == parent.get(number, -1)
     root, seen = number, set()
-    while root not in seen and parent.get(root, -1) >= 0:
+    while root not in seen and parent.get(root, -1) in parent:
         seen.add(root)
         root = parent[root]
     found = cells.lineage(name, number)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-
 from napari_dynaclr.core.params import Params
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sklearn.pipeline import Pipeline
 
 
 class LinearParams(Params):
@@ -73,6 +70,11 @@ def fit(vectors: NDArray[np.float32], states: NDArray[np.str_], params: LinearPa
     params
         Settings.
     """
+    # Here, since it takes a second to import, and a form needs the settings only.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     weight = None if params.class_weight == "none" else params.class_weight
     model = make_pipeline(
         StandardScaler(),

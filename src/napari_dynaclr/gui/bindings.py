@@ -53,7 +53,9 @@ class Mouse:
             return -1
         value = layer.get_value(
             position,
-            view_direction=self._viewer.cursor.view_direction,
+            view_direction=self._viewer.scene.camera.calculate_nd_view_direction(
+                self._viewer.dims.ndim, self._viewer.dims.displayed
+            ),
             dims_displayed=list(self._viewer.dims.displayed),
             world=True,
         )

@@ -122,7 +122,9 @@ class ClassifyWidget(View):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(area)
-        self.setMinimumWidth(330)
+        bar = area.verticalScrollBar()
+        room = bar.sizeHint().width() if bar is not None else 0
+        self.setMinimumWidth(content.minimumSizeHint().width() + room + 6)
 
     # -- following --------------------------------------------------------
 

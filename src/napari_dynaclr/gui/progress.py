@@ -42,6 +42,7 @@ class RunProgress(QWidget):
         layout.addWidget(self.text)
         self._levels: dict[int, Progress] = {}
         self._run: Run | None = None
+        self._start = (0.0, 0.0)
         self._clock = QTimer(self)
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._tell)
@@ -70,18 +71,16 @@ class RunProgress(QWidget):
 
     def _progressed(self, progress: Progress) -> None:
         self._levels = {k: p for k, p in self._levels.items() if k < progress.level}
+        if not self._levels:
+            # From here on: what an earlier run had finished says nothing of the pace.
+            self._start = (time.monotonic(), _fraction({progress.level: progress}))
         self._levels[progress.level] = progress
         self._tell()
 
     @property
     def fraction(self) -> float:
         """How much is done, from 0 to 1, the inner loops counted within the outer."""
-        inner = 0.0
-        for level in sorted(self._levels, reverse=True):
-            progress = self._levels[level]
-            if progress.total:
-                inner = min((progress.done + inner) / progress.total, 1.0)
-        return inner
+        return _fraction(self._levels)
 
     def _tell(self) -> None:
         if self._run is None:
@@ -97,12 +96,12 @@ class RunProgress(QWidget):
             f"{p.text} {p.done}/{p.total}" if p.total else p.text
             for _, p in sorted(self._levels.items())
         ]
-        elapsed = _since(self._run)
+        elapsed, gained = time.monotonic() - self._start[0], done - self._start[1]
         left = ""
         if self._run.state is RunState.STOPPING:
             left = "stopping…"
-        elif done and elapsed > _BEFORE_ESTIMATE:
-            left = f"about {duration(elapsed * (1 - done) / done)} left"
+        elif gained > 0 and elapsed > _BEFORE_ESTIMATE:
+            left = f"about {duration(elapsed * (1 - done) / gained)} left"
         self.tell(" · ".join([*said, left] if left else said))
 
     def _ended(self) -> None:
@@ -111,7 +110,7 @@ class RunProgress(QWidget):
         self.bar.hide()
         if run is None:
             return
-        elapsed = duration(_since(run))
+        elapsed = duration(time.monotonic() - run.began)
         self.tell(
             {
                 RunState.FINISHED: f"finished in {elapsed}",
@@ -120,9 +119,14 @@ class RunProgress(QWidget):
         )
 
 
-def _since(run: Run) -> float:
-    """Seconds that a run has worked, whoever looks and since when."""
-    return time.monotonic() - run.began if run.began else 0.0
+def _fraction(levels: dict[int, Progress]) -> float:
+    """How much is done, each level a part of an item of the one around it."""
+    inner = 0.0
+    for level in sorted(levels, reverse=True):
+        progress = levels[level]
+        if progress.total:
+            inner = min((progress.done + inner) / progress.total, 1.0)
+    return inner
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pint
 from napari.utils.notifications import (
     Notification,
     NotificationSeverity,
@@ -61,6 +62,8 @@ class Workbench(QObject):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        # Two threads that ask pint for its first unit at once break its registry.
+        _ = pint.get_application_registry().pixel
         self.viewer = viewer
         self.runner = Runner()
         self.session = Session(execute=self.runner.execute)
@@ -70,6 +73,7 @@ class Workbench(QObject):
         self._loading = 0
         self._painting = 0
         self._growing = ""
+        self._closed = False
         self._reading_ahead = False
         self._read_ahead_again = False
         self.embeddings: list[str] = []
@@ -435,6 +439,9 @@ class Workbench(QObject):
 
     def close(self) -> None:
         """Stop all work and let go of the viewer; its window is closing."""
+        if self._closed:
+            return
+        self._closed = True
         self._write_late_table()
         # What is still on its way is of an older wish now, and comes to nothing.
         self._opening += 1

@@ -174,11 +174,13 @@ class Cells:
 
     def lineage(self, fov_name: str, track: int) -> list[int]:
         """Return the founding track of a lineage and all that came of it, ancestors first."""
+        # Cells from elsewhere may go round in a circle, or name a parent that is not there.
         root, seen = track, {track}
         while (above := self.parent_of(fov_name, root)) >= 0 and above not in seen:
+            if not len(self.of_track(fov_name, above)):
+                break
             root = above
             seen.add(root)
-        # A table from elsewhere may go round in a circle.
         found = [root]
         known = {root}
         for one in found:

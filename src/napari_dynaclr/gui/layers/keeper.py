@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Part
+    from napari_dynaclr.session.cells import Cells
     from napari_dynaclr.session.session import Session
 
 Start = Callable[
@@ -54,6 +55,7 @@ class FovLayers:
         self._dismissed: set[str] = set()
         self._window: TrackWindow | None = None
         self._vertices: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._built_of: Cells | None = None
         self._building = False
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
@@ -226,7 +228,7 @@ class FovLayers:
         def done(built: tuple[Tracks, NDArray[np.intp]]) -> None:
             self._building = False
             if self._window is window and self._session.cells is cells:
-                self._show_tracks(*built)
+                self._show_tracks(*built, cells)
             if self._window is not None and not self._window.covers(self._session.frame):
                 self._build_tracks()
 
@@ -237,9 +239,9 @@ class FovLayers:
         self._building = True
         self._start("build tracks", lambda _job: window.build(frame, **about), done, failed)
 
-    def _show_tracks(self, built: Tracks, rows: NDArray[np.intp]) -> None:
+    def _show_tracks(self, built: Tracks, rows: NDArray[np.intp], cells: Cells) -> None:
         layer = self._layers.get("tracks")
-        self._vertices = rows
+        self._vertices, self._built_of = rows, cells
         if layer is None:
             if "tracks" not in self._dismissed:
                 self._add("tracks", built)
@@ -250,7 +252,7 @@ class FovLayers:
 
     def _colour_tracks(self) -> None:
         layer, palette = self._layers.get("tracks"), self._session.palette
-        if layer is None or palette is None or len(layer.data) != len(self._vertices):
+        if layer is None or palette is None or self._built_of is not self._session.cells:
             return
         if len(palette.index) == len(self._session.cells):
             layer.track_colors = palette.table[palette.index[self._vertices]] / 255.0
