@@ -67,7 +67,7 @@ def ours(table: pd.DataFrame) -> Steps:
     import napari
     from qtpy.QtWidgets import QApplication
 
-    from napari_dynaclr.gui.scatter import PointCloud
+    from napari_dynaclr.gui.scatter.plot import PointCloud
 
     viewer = napari.Viewer()
     QApplication.processEvents()

@@ -80,7 +80,7 @@ def main(nodes: int) -> None:
     from qtpy.QtCore import QTimer
     from qtpy.QtWidgets import QApplication
 
-    from napari_dynaclr.gui.stage_widgets import EmbedAndProjectWidget
+    from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget
     from napari_dynaclr.gui.workbench import workbench
     from napari_dynaclr.session.colours import ColourBy, Kind
 
@@ -124,7 +124,12 @@ def main(nodes: int) -> None:
 
         spin(1)
         small = make(Path(folder) / "small", FRAMES)
-        measure("the first FOV of a session", lambda: bench.open(small), lambda: bool(session.palette), 3)
+        measure(
+            "the first FOV of a session",
+            lambda: bench.open(small),
+            lambda: bool(session.palette),
+            3,
+        )
         session.palette = None
         measure(
             f"open a FOV of {nodes} nodes",

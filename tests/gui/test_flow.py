@@ -12,17 +12,17 @@ from qtpy.QtTest import QTest
 
 from napari_dynaclr import open_dataset
 from napari_dynaclr.core.annotations import current_annotations
-from napari_dynaclr.gui.annotate_widget import AnnotateWidget
-from napari_dynaclr.gui.classify_widget import ClassifyWidget
-from napari_dynaclr.gui.lineage_widget import LineageWidget
-from napari_dynaclr.gui.open_widget import OpenWidget
+from napari_dynaclr.gui.annotate.annotate_widget import AnnotateWidget
+from napari_dynaclr.gui.classify.classify_widget import ClassifyWidget
+from napari_dynaclr.gui.lineage.lineage_widget import LineageWidget
+from napari_dynaclr.gui.open.open_widget import OpenWidget
 from napari_dynaclr.gui.runner import RunState
-from napari_dynaclr.gui.stage_widgets import EmbedAndProjectWidget, SegmentAndTrackWidget
+from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget, SegmentAndTrackWidget
 from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session import Scope
 
 if TYPE_CHECKING:
-    from napari_dynaclr.gui.step_widget import StepPanel
+    from napari_dynaclr.gui.steps.step_widget import StepPanel
     from napari_dynaclr.gui.workbench import Workbench
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

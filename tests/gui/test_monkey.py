@@ -11,11 +11,11 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_dynaclr.core.journal import Journal
-from napari_dynaclr.gui.annotate_widget import AnnotateWidget
-from napari_dynaclr.gui.classify_widget import ClassifyWidget
-from napari_dynaclr.gui.lineage_widget import LineageWidget
-from napari_dynaclr.gui.open_widget import OpenWidget
-from napari_dynaclr.gui.stage_widgets import EmbedAndProjectWidget, SegmentAndTrackWidget
+from napari_dynaclr.gui.annotate.annotate_widget import AnnotateWidget
+from napari_dynaclr.gui.classify.classify_widget import ClassifyWidget
+from napari_dynaclr.gui.lineage.lineage_widget import LineageWidget
+from napari_dynaclr.gui.open.open_widget import OpenWidget
+from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget, SegmentAndTrackWidget
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.painting import choices
 

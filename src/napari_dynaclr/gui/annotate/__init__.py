@@ -1,0 +1,1 @@
+"""Annotate: states by click and key."""

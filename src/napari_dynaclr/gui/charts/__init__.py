@@ -1,0 +1,1 @@
+"""Charts: scores and curves."""

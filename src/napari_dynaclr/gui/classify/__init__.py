@@ -1,0 +1,1 @@
+"""Classify: train, score, predict."""

@@ -1,0 +1,1 @@
+"""A form of a method's settings, made from its Params."""

@@ -1,0 +1,292 @@
+"""Editors: one small widget for each kind of setting, all with the same four methods."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import create_widget
+from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dynaclr.gui.form.numbers import NumberBox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic.fields import FieldInfo
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+
+_PART = re.compile(r'\s*(?:("(?:[^"]|"")*")|([^,]*?))\s*(?:,|\Z)')
+"""A text in a line of them: in quotes, or up to the next comma."""
+
+
+class WheelGuard(QObject):
+    """Keeps the mouse wheel, meant to scroll the dock, from changing what it passes over."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Hand the wheel on to the parent, unless the user has clicked into the widget."""
+        if event is None or event.type() != QEvent.Type.Wheel:
+            return False
+        if not isinstance(watched, QWidget) or watched.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
+class Editor(QWidget):
+    """One setting: shows a value, and says when the user edits it."""
+
+    edited = Signal()
+    """The user edited the value; not emitted by :meth:`set_value`."""
+
+    wide = False
+    """Whether it wants the whole width of a form."""
+
+    tall = False
+    """Whether it may have more than one line."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        row = QVBoxLayout(self) if self.tall else QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        self._row = row
+
+    def _fill(self, widget: QWidget) -> None:
+        """Put in the widget that gets the focus, safe from the mouse wheel."""
+        self._row.addWidget(widget)
+        self.setFocusProxy(widget)
+        if isinstance(widget, QComboBox):
+            # A long name in the list must not make the dock wider.
+            policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            widget.setSizeAdjustPolicy(policy)
+            widget.setMinimumContentsLength(6)
+            widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        widget.installEventFilter(WheelGuard(widget))
+
+    def value(self) -> Any:
+        """Return the value as shown."""
+        raise NotImplementedError
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        raise NotImplementedError
+
+    def set_choices(self, choices: Sequence[str]) -> None:
+        """Take the texts to choose from, keeping the value where it is among them."""
+
+
+class StockEditor(Editor):
+    """A yes or no, a text, or one of a few values, by magicgui's widget for it."""
+
+    def __init__(self, annotation: Any, parent: QWidget | None = None, **options: Any) -> None:
+        super().__init__(parent)
+        widget: Any = create_widget(annotation=annotation, options=options)
+        self._widget = widget
+        self._fill(self._widget.native)
+        self._widget.changed.connect(self._say)
+
+    def value(self) -> Any:
+        """Return the value as shown."""
+        return self._widget.value
+
+    def set_value(self, value: Any) -> None:
+        """Show a value."""
+        with self._widget.changed.blocked():
+            self._widget.value = value
+
+    def _say(self) -> None:
+        self.edited.emit()
+
+
+class NumberEditor(Editor):
+    """A number."""
+
+    def __init__(
+        self, info: FieldInfo, kind: type[int] | type[float], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._box = NumberBox(info, kind)
+        self._fill(self._box)
+        self._box.edited.connect(self.edited)
+
+    def value(self) -> int | float | str:
+        """Return the number, or the text where that is none."""
+        return self._box.value()
+
+    def set_value(self, value: float | str) -> None:
+        """Show a number."""
+        self._box.set_value(value)
+
+
+class TextsEditor(Editor):
+    """Several texts, separated by commas."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._line = QLineEdit()
+        self._line.setPlaceholderText("separated by commas")
+        self._fill(self._line)
+        self._line.textEdited.connect(self._say)
+
+    def value(self) -> tuple[str, ...]:
+        """Return the texts, without the spaces around them."""
+        return split(self._line.text())
+
+    def set_value(self, value: Sequence[str]) -> None:
+        """Show some texts."""
+        self._line.setText(join(value))
+
+    def _say(self) -> None:
+        self.edited.emit()
+
+
+class PathEditor(Editor):
+    """A path: typed, chosen in a dialog, or dropped.
+
+    Parameters
+    ----------
+    what
+        "file", "folder", or "any" for either.
+    pattern
+        Filter of the file dialog, such as "CSV (*.csv)".
+    """
+
+    wide = True
+
+    def __init__(self, what: str, pattern: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._what, self._filter = what, pattern
+        self._line = _PathLine()
+        self._fill(self._line)
+        self._line.textChanged.connect(self._line.setToolTip)
+        self._line.edited.connect(self.edited)
+        button = QPushButton("Browse…")
+        self._row.addWidget(button)
+        if what == "any":
+            menu = QMenu(button)
+            menu.addAction("File…", lambda: self.browse("file"))
+            menu.addAction("Folder…", lambda: self.browse("folder"))
+            button.setMenu(menu)
+        else:
+            button.clicked.connect(lambda: self.browse(what))
+
+    def value(self) -> str:
+        """Return the path as typed."""
+        return self._line.text()
+
+    def set_value(self, value: str) -> None:
+        """Show a path."""
+        self._line.setText(value)
+
+    def browse(self, what: str) -> None:
+        """Ask for a "file" or a "folder"."""
+        start = self.value() or str(Path.home())
+        title = self.accessibleName() or f"Choose a {what}"
+        if what == "file":
+            path, _ = QFileDialog.getOpenFileName(self, title, start, self._filter)
+        else:
+            path = QFileDialog.getExistingDirectory(self, title, start)
+        if path:
+            self._line.take(path)
+
+
+class _PathLine(QLineEdit):
+    """A line that takes dropped files as plain paths."""
+
+    edited = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.textEdited.connect(lambda _: self.edited.emit())
+
+    def take(self, path: str) -> None:
+        self.setText(path)
+        self.edited.emit()
+
+    def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
+        if event is not None and _local_path(event):
+            event.acceptProposedAction()
+        else:
+            super().dragEnterEvent(event)
+
+    def dropEvent(self, event: QDropEvent | None) -> None:
+        if event is not None and (path := _local_path(event)):
+            event.acceptProposedAction()
+            self.take(path)
+        else:
+            super().dropEvent(event)
+
+
+def _local_path(event: QDropEvent) -> str:
+    """Return the first file that is being dropped, "" where it is something else."""
+    data = event.mimeData()
+    urls = data.urls() if data is not None else []
+    return urls[0].toLocalFile() if urls else ""
+
+
+class OptionalEditor(Editor):
+    """A setting that may be left open: a tick in front of the editor proper."""
+
+    def __init__(self, inner: Editor, parent: QWidget | None = None) -> None:
+        self.tall, self.wide = inner.tall, inner.wide
+        super().__init__(parent)
+        self._tick, self._inner = QCheckBox(), inner
+        self._fill(self._tick)
+        self._row.addWidget(inner, 1)
+        inner.setEnabled(False)
+        self._tick.toggled.connect(inner.setEnabled)
+        self._tick.clicked.connect(self._say)
+        inner.edited.connect(self.edited)
+
+    def value(self) -> Any:
+        """Return the value, None where there is no tick."""
+        return self._inner.value() if self._tick.isChecked() else None
+
+    def set_value(self, value: Any) -> None:
+        """Show a value or None."""
+        self._tick.setChecked(value is not None)
+        if value is not None:
+            self._inner.set_value(value)
+
+    def set_choices(self, choices: Sequence[str]) -> None:
+        """Pass the choices on."""
+        self._inner.set_choices(choices)
+
+    def _say(self) -> None:
+        self.edited.emit()
+
+
+def join(texts: Sequence[str]) -> str:
+    """Write texts in one line with commas; quoted where :func:`split` needs it."""
+    return ", ".join(_quoted(text) if _needs_quotes(text) else text for text in texts)
+
+
+def split(line: str) -> tuple[str, ...]:
+    """Read texts that are separated by commas; what is in quotes may hold some."""
+    parts = _PART.findall(line)
+    return tuple(
+        quoted[1:-1].replace('""', '"') or plain for quoted, plain in parts if quoted or plain
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _needs_quotes(text: str) -> bool:
+    return not text or text != text.strip() or any(sign in text for sign in ',"\r\n')

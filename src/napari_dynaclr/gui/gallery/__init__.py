@@ -1,0 +1,1 @@
+"""Patches side by side, labelled by keys."""

@@ -1,0 +1,1 @@
+"""A lineage as a strip of patches."""

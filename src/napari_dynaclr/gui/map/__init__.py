@@ -1,0 +1,1 @@
+"""The linked map: cells by their embedding."""

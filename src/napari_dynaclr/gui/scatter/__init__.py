@@ -1,0 +1,1 @@
+"""A plot of a million points, drawn by the graphics card."""

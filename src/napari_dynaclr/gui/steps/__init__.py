@@ -1,0 +1,1 @@
+"""Steps: methods run by form, with progress."""

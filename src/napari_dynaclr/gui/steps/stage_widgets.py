@@ -1,0 +1,76 @@
+"""Dock widgets made of steps: segment and track, embed and project."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+
+from napari_dynaclr.gui.map.map_widget import MapPanel
+from napari_dynaclr.gui.steps.step_widget import StepPanel
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class SegmentAndTrackWidget(QWidget):
+    """Find the cells, then link them over time.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.steps = Steps(napari_viewer, {"1  Segment": "segment", "2  Track": "track"})
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.steps)
+
+
+class EmbedAndProjectWidget(QWidget):
+    """Embed the cells, map the embedding, and look at the map.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.steps = Steps(napari_viewer, {"1  Embed": "embed", "2  Project": "project"})
+        self.map = MapPanel(napari_viewer)
+        halves = QSplitter(Qt.Orientation.Vertical)
+        halves.addWidget(self.map)
+        halves.addWidget(self.steps)
+        halves.setStretchFactor(0, 3)
+        halves.setStretchFactor(1, 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(halves)
+
+
+class Steps(QTabWidget):
+    """A tab per stage; they scroll where the window is low.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    stages
+        Stage by title of its tab.
+    """
+
+    def __init__(self, viewer: Viewer, stages: dict[str, str]) -> None:
+        super().__init__()
+        self.panels = {stage: StepPanel(viewer, stage) for stage in stages.values()}
+        for title, stage in stages.items():
+            area = QScrollArea()
+            area.setWidgetResizable(True)
+            area.setFrameShape(QFrame.Shape.NoFrame)
+            area.setWidget(self.panels[stage])
+            self.addTab(area, title)

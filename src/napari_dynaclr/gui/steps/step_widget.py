@@ -1,0 +1,318 @@
+"""StepPanel: method, settings, FOVs, run, cancel, progress and log; serves most stages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_dynaclr.core.errors import DynaclrError, InvalidInput
+from napari_dynaclr.core.registry import find_method, methods
+from napari_dynaclr.gui.form.form import Form
+from napari_dynaclr.gui.settings import recall, remember
+from napari_dynaclr.gui.steps.progress import RunProgress
+from napari_dynaclr.gui.view import View
+from napari_dynaclr.session import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari import Viewer
+
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.params import Params
+
+LIST = "listed FOVs"
+"""Choice of FOVs by name or pattern, beside those of :class:`Scope`."""
+
+_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+"""A long title must not widen the dock."""
+
+_LOG = 50
+"""Earlier runs that are listed."""
+
+
+class StepPanel(View):
+    """Runs one stage with one of its methods.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    stage
+        The stage, as in :data:`napari_dynaclr.core.registry.STAGES`.
+    parent
+        Its parent in Qt.
+    """
+
+    def __init__(self, viewer: Viewer, stage: str, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, parent)
+        self.stage = stage
+        self.method = QComboBox()
+        for method in methods(stage):
+            self.method.addItem(method.title, method.name)
+            self.method.setItemData(self.method.count() - 1, method.name, Qt.ItemDataRole(3))
+        self.method.setSizeAdjustPolicy(_NARROW)
+        self.method.setMinimumContentsLength(8)
+        self.form = Form()
+        self.form.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.scope = QComboBox()
+        self.scope.addItems([*(scope.value for scope in Scope), LIST])
+        self.scope.setToolTip("Which fields of view to work on.")
+        self.listed = QLineEdit()
+        self.listed.setPlaceholderText("A/1/0, B/2, C/*")
+        self.listed.setToolTip("FOVs, wells or patterns, separated by commas.")
+        self.run_button, self.cancel_button = QPushButton("Run"), QPushButton("Cancel")
+        self.cancel_button.setToolTip(
+            "Stop at the next time point. What is finished stays; run again to go on."
+        )
+        self._missing = ""
+        self.missing = QLabel()
+        self.missing.setWordWrap(True)
+        self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.progress = RunProgress()
+        self.log = QListWidget()
+        self.log.setMaximumHeight(110)
+        self.again = QPushButton("Use these settings again")
+        self._lay_out()
+        self.method.currentIndexChanged.connect(self._choose_method)
+        self.scope.currentTextChanged.connect(self._choose_scope)
+        self.form.changed.connect(self._enable)
+        self.listed.textChanged.connect(self._enable)
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.again.clicked.connect(self._use_again)
+        self.log.itemDoubleClicked.connect(self._use_again)
+        self.log.currentRowChanged.connect(lambda row: self.again.setEnabled(row >= 0))
+        self._restore()
+
+    def _lay_out(self) -> None:
+        top = QFormLayout()
+        top.setContentsMargins(0, 0, 0, 0)
+        self._method_label = QLabel("Method")
+        top.addRow(self._method_label, self.method)
+        if self.method.count() == 1:
+            self._method_label.hide()
+            self.method.hide()
+        fovs = QHBoxLayout()
+        fovs.addWidget(self.scope)
+        fovs.addWidget(self.listed, 1)
+        self.listed.hide()
+        bottom = QFormLayout()
+        bottom.setContentsMargins(0, 0, 0, 0)
+        bottom.addRow("Work on", fovs)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        self.runs = QCollapsible("Earlier runs")
+        content = QWidget()
+        inside = QVBoxLayout(content)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.log)
+        inside.addWidget(self.again)
+        self.runs.setContent(content)
+        self.runs.collapse(animate=False)
+        self.runs.setDuration(0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        for part in (top, self.missing, self.form, bottom, buttons, self.progress, self.runs):
+            if isinstance(part, QWidget):
+                layout.addWidget(part)
+            else:
+                layout.addLayout(part)
+        layout.addStretch(1)
+
+    # -- settings ---------------------------------------------------------
+
+    @property
+    def method_name(self) -> str:
+        """Name of the chosen method."""
+        return str(self.method.currentData())
+
+    def _key(self) -> str:
+        return f"params/{self.stage}/{self.method_name}"
+
+    def _restore(self) -> None:
+        """Come back as the user left it."""
+        name = recall(f"method/{self.stage}")
+        index = self.method.findData(name)
+        if index > 0:
+            self.method.setCurrentIndex(index)
+        else:
+            self._choose_method()
+        scope = recall(f"scope/{self.stage}", Scope.FOV.value)
+        self.scope.setCurrentText(scope)
+        self.listed.setText(recall(f"fovs/{self.stage}", ""))
+
+    def _choose_method(self) -> None:
+        try:
+            kind = find_method(self.stage, self.method_name).params_class()
+        except DynaclrError as error:  # an extra that is not installed
+            self._missing = str(error)
+            self._enable()
+            return
+        self._missing = ""
+        self.form.kind = kind
+        try:
+            self.form.set_params(kind.parse(recall(self._key(), {})))
+        except InvalidInput:  # remembered by another version, or it has no defaults
+            self.form.reset()
+        self._fill_choices()
+        self._enable()
+
+    def _fill_choices(self) -> None:
+        session = self.session
+        self.form.set_choices(
+            {
+                "channels": session.fov.channels if session.fov is not None else (),
+                "embeddings": self.bench.embeddings,
+                "tasks": [task.name for task in session.tasks],
+                "maps": list(session.cells.maps),
+            }
+        )
+
+    def show_settings(self, method: str, params: Params) -> None:
+        """Show settings, such as those of an earlier run."""
+        self.method.setCurrentIndex(max(self.method.findData(method), 0))
+        self.form.set_params(params)
+        self._enable()
+
+    def fov_names(self) -> list[str]:
+        """FOVs to work on.
+
+        Raises
+        ------
+        InvalidInput
+            If a pattern matches nothing.
+        """
+        if self.scope.currentText() != LIST:
+            return self.session.fovs_in(Scope(self.scope.currentText()))
+        patterns = [one.strip() for one in self.listed.text().split(",") if one.strip()]
+        if not patterns:
+            raise InvalidInput("Name some FOVs or wells, such as A/1/0 or B/*.")
+        dataset = self.session.dataset
+        return dataset.select(patterns).fov_names if dataset is not None else []
+
+    def _choose_scope(self, text: str) -> None:
+        self.listed.setVisible(text == LIST)
+        self._enable()
+
+    # -- running ----------------------------------------------------------
+
+    def run(self) -> None:
+        """Run the stage as the form says."""
+        try:
+            params, names = self.form.params(), self.fov_names()
+        except InvalidInput as error:
+            self.bench.explain(error)
+            return
+        remember(f"method/{self.stage}", self.method_name)
+        remember(self._key(), params.model_dump(mode="json"))
+        remember(f"scope/{self.stage}", self.scope.currentText())
+        remember(f"fovs/{self.stage}", self.listed.text())
+        self.bench.run_stage(self.stage, params, names)
+
+    def cancel(self) -> None:
+        """Ask the running stage to stop."""
+        run = self.bench.runner.stage
+        if run is not None:
+            run.cancel()
+        self._enable()
+
+    def _stage_changed(self) -> None:
+        run = self.bench.runner.stage
+        if run is not None and run.title == self.stage:
+            self.progress.follow(run)
+        self._enable()
+
+    def _enable(self) -> None:
+        """Offer what can be done now, and say why the rest cannot."""
+        run, reason = self.bench.runner.stage, ""
+        mine = run is not None and run.title == self.stage
+        if self.session.dataset is None:
+            reason = "Open a dataset first."
+        elif run is not None:
+            reason = f"'{run.title}' is running."
+        else:
+            reason = self._missing or self.form.problem()
+        self.missing.setText(self._missing)
+        self.missing.setVisible(bool(self._missing))
+        self.form.setVisible(not self._missing)
+        self.run_button.setEnabled(not reason)
+        self.run_button.setToolTip(reason or f"Run '{self.stage}' in the background.")
+        self.cancel_button.setEnabled(mine)
+
+    # -- earlier runs -----------------------------------------------------
+
+    def _read_log(self) -> None:
+        dataset = self.session.dataset
+        if dataset is None:
+            self._show_log([])
+            return
+
+        def work(_job: Job) -> list[dict[str, Any]]:
+            return [run for run in dataset.workspace.runs() if run.get("stage") == self.stage]
+
+        self.read("read the log", work, self._show_log)
+
+    def _show_log(self, runs: list[dict[str, Any]]) -> None:
+        self.log.clear()
+        for run in reversed(runs[-_LOG:]):
+            fovs = run.get("fovs", [])
+            where = fovs[0] if len(fovs) == 1 else f"{len(fovs)} FOVs"
+            started = str(run.get("started", ""))[:16].replace("T", " ")
+            item = QListWidgetItem(f"{started}  {run.get('method')}, {where}: {run.get('status')}")
+            settings = run.get("params", {})
+            item.setToolTip("\n".join(f"{name}: {value}" for name, value in settings.items()))
+            item.setData(Qt.ItemDataRole.UserRole, run)
+            self.log.addItem(item)
+        self.again.setEnabled(False)
+        self.runs.setVisible(bool(runs))
+
+    def _use_again(self) -> None:
+        item = self.log.currentItem()
+        if item is None:
+            return
+        run = item.data(Qt.ItemDataRole.UserRole)
+        try:
+            params = find_method(self.stage, run["method"]).params_class().parse(run["params"])
+        except DynaclrError as error:
+            self.bench.explain(error)
+            return
+        self.show_settings(run["method"], params)
+
+    # -- following --------------------------------------------------------
+
+    def connections(self) -> list[tuple[Any, Callable[..., Any]]]:
+        """Follow the dataset, the FOV, results and the running stage."""
+        return [
+            (self.session.dataset_changed, self.synchronise),
+            (self.session.fov_changed, self._fill_choices),
+            (self.session.cells_changed, self._fill_choices),
+            (self.session.task_changed, self._fill_choices),
+            (self.session.results_changed, self._results_changed),
+            (self.bench.runner.stage_changed, self._stage_changed),
+        ]
+
+    def _results_changed(self, _stage: str) -> None:
+        self.synchronise()
+
+    def synchronise(self) -> None:
+        """Show what there is to choose from and what has been run."""
+        self._fill_choices()
+        self._read_log()
+        self._stage_changed()
