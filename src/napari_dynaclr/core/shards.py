@@ -123,14 +123,15 @@ def read_parts(path: Path) -> dict[str, Any]:
 
     recover_folder(_unfinished(path), path)
     group = zarr.open_group(path, mode="r")
-    held = cast("zarr.Group", group["obsm"]) if "obsm" in group else {}
-    maps, predictions = {}, {}
+    held: Any = group.get("obsm", {})
+    maps: dict[str, NDArray[np.float32]] = {}
+    predictions: dict[str, tuple[tuple[str, ...], NDArray[np.float32]]] = {}
     for name in held:
         task = name.removeprefix("predicted_").removesuffix("_proba")
         if name.startswith("X_"):
             maps[name.removeprefix("X_")] = np.asarray(held[name], np.float32)
         elif name == f"predicted_{task}_proba":
-            states = ad.io.read_elem(group[f"uns/predicted_{task}_classes"])
+            states = np.asarray(ad.io.read_elem(group[f"uns/predicted_{task}_classes"]))
             predictions[task] = (tuple(map(str, states)), np.asarray(held[name], np.float32))
     return {"maps": maps, "predictions": predictions}
 

@@ -37,14 +37,14 @@ class AnnotateWidget(View):
 
     Parameters
     ----------
-    viewer
-        The viewer.
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
     parent
         Its parent in Qt.
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
         self.form = AnnotateForm(self.bench, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

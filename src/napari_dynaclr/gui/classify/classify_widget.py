@@ -51,19 +51,19 @@ class ClassifyWidget(View):
 
     Parameters
     ----------
-    viewer
-        The viewer.
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
     parent
         Its parent in Qt.
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
         self.retrainer = retrainer(self.bench)
         self.counts, self.hint = QLabel(), QLabel()
         self.counts.setTextFormat(Qt.TextFormat.RichText)
-        self.step = StepPanel(viewer, "classify")
-        self.scores, self.curve = ScoresPanel(viewer), CurvePanel(viewer)
+        self.step = StepPanel(napari_viewer, "classify")
+        self.scores, self.curve = ScoresPanel(napari_viewer), CurvePanel(napari_viewer)
         self.retrain = QCheckBox("Retrain after every")
         self.retrain.setToolTip(
             "Retrain as I annotate: classify again in the background after so many clicks, as "

@@ -39,14 +39,14 @@ class GalleryWidget(View):
 
     Parameters
     ----------
-    viewer
-        The viewer.
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
     parent
         Its parent in Qt.
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
         self.gallery = Gallery(self.bench)
         self.heading = QLabel()
         self.channel = QComboBox()

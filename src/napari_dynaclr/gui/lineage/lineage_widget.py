@@ -44,15 +44,15 @@ class LineageWidget(View):
 
     Parameters
     ----------
-    viewer
-        The viewer.
+    napari_viewer
+        The viewer; napari knows by this name that it must give it.
     parent
         Its parent in Qt.
     """
 
-    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(viewer, parent)
-        self._viewer = viewer
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, parent)
+        self._viewer = napari_viewer
         self.title = QLabel()
         self.title.setTextFormat(Qt.TextFormat.PlainText)
         self.legend = QLabel()
