@@ -16,7 +16,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, Slot
 
 from napari_dynaclr.core.errors import Cancelled, DynaclrError
 from napari_dynaclr.core.job import Job
@@ -80,6 +80,7 @@ class Run(QObject):
         self.began = 0.0
         """When the work began, by :func:`time.monotonic`; 0 while it waits."""
         self._work: Callable[[Job], Any] | None = work
+        self._worked = threading.Event()
         self._levels: dict[int, Progress] = {}
         self._announced = False
         self._lock = threading.Lock()
@@ -118,6 +119,12 @@ class Run(QObject):
             self._send("failed", RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             self._send("finished", result)
+        self._worked.set()
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the work, and hear how it went now rather than when the window has time."""
+        if self._worked.wait(seconds):
+            QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
 
     def _report(self, progress: Progress) -> None:
         # One message at a time is on its way, however often the work reports.
@@ -139,6 +146,7 @@ class Run(QObject):
 
     # -- on the GUI thread ------------------------------------------------
 
+    @Slot(str, object)
     def _receive(self, what: str, value: Any) -> None:
         if what == "progress":
             if not self._pause.isActive():
@@ -295,6 +303,29 @@ class Runner(QObject):
     def is_busy(self) -> bool:
         """Whether anything is waiting or running."""
         return bool(self._runs)
+
+    def settle(self, lane: str, patience: float = _PATIENCE) -> bool:
+        """Wait until a lane is empty, for a window that is closing: nobody hears of it later.
+
+        Parameters
+        ----------
+        lane
+            The lane; what its results start in it is waited for too.
+        patience
+            Seconds to wait at most.
+
+        Returns
+        -------
+        bool
+            Whether it is empty.
+        """
+        until = time.monotonic() + patience
+        while runs := [run for run in self._runs if run.lane == lane]:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            runs[0].settle(left)
+        return True
 
     def close(self) -> None:
         """Ask everything to stop, and accept nothing from it any more, but for annotations."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,7 @@ from napari.utils.notifications import (
 )
 from qtpy.QtCore import QObject, QTimer
 
-from napari_dynaclr.core.annotations import current_marks, write_annotations
+from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.registry import find_method, resolve
@@ -27,7 +28,7 @@ from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.frames import ChunkCache
-from napari_dynaclr.session.marks import Given, Marks
+from napari_dynaclr.session.marks import Marks, read_marks
 from napari_dynaclr.session.painting import features_of, paint
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ _NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
 
 _PAUSE = 1500
 """Milliseconds without a click before annotations.csv is written again."""
+
+_LOG = logging.getLogger("napari.dynaclr")
+"""Below napari's own, so that Help > Show logs has it."""
+
+_RIM = 0.7
+"""How far out from the middle of the view, 1 being its edge, a cell that one goes to may lie."""
 
 AHEAD = (0, 1, 2, 3, -1)
 """Time points, relative to the one on screen, that are read before they are asked for."""
@@ -86,7 +93,7 @@ class Workbench(QObject):
         self._table_timer = QTimer(self)
         self._table_timer.setSingleShot(True)
         self._table_timer.setInterval(_PAUSE)
-        self._table_timer.timeout.connect(self._write_table)
+        self._table_timer.timeout.connect(lambda: self._write_table(self.session.dataset))
         session = self.session
         session.frame_changed.connect(self._frame_changed)
         session.selection_changed.connect(self.layers.show_marks)
@@ -129,10 +136,13 @@ class Workbench(QObject):
     def close_dataset(self) -> None:
         """Look at nothing."""
         self._write_late_table()
+        dataset, annotator = self.session.dataset, self.session.annotator
         self.layers.clear()
         self.cache.clear()
         if self.session.dataset is not None:
             self.session.open(None)
+        if dataset is not None and annotator is not None and annotator.busy:
+            annotator.changed.connect(lambda: self._write_table(dataset))
 
     def show_fov(self, name: str, then: Callable[[], None] | None = None) -> None:
         """Show a FOV of the dataset, read in the background."""
@@ -194,7 +204,7 @@ class Workbench(QObject):
             known = embeddings(dataset)
             chosen = embedding if embedding in known else next(iter(known), "")
             cells = load_cells(dataset.select(names), chosen, job)
-            return cells, _marks(dataset), known, features_of(dataset, cells)
+            return cells, read_marks(dataset), known, features_of(dataset, cells)
 
         def done(found: tuple[Cells, Marks, list[str], list[str]]) -> None:
             if ticket != self._loading or session.dataset is not dataset:
@@ -377,14 +387,17 @@ class Workbench(QObject):
         self.session.select([row])
 
     def _bring_into_view(self, point: list[float]) -> None:
-        """Move the camera if a point (z, y, x) in um is at the rim of the view or outside."""
+        """Pan no further than it takes for a point (z, y, x) in um to be off the rim."""
         camera = self.viewer.scene.camera
         if self.viewer.dims.ndisplay == 3:
             camera.center = tuple(point)
             return
-        reach = np.array(self.viewer.canvas.size) / 2 / camera.zoom * 0.8
-        if (np.abs(np.array(point[1:]) - camera.center[1:]) > reach).any():
-            camera.center = (0.0, *point[1:])
+        reach = np.array(self.viewer.canvas.size) / 2 / camera.zoom * _RIM
+        away = np.array(point[1:]) - camera.center[1:]
+        beyond = away - np.clip(away, -reach, reach)
+        if beyond.any():
+            y, x = camera.center[1:] + beyond
+            camera.center = (camera.center[0], float(y), float(x))
 
     def row_under_cursor(self) -> int:
         """Row of the cell under the mouse in the image; -1 where there is none."""
@@ -401,11 +414,10 @@ class Workbench(QObject):
     def _write_late_table(self) -> None:
         if self._table_timer.isActive():
             self._table_timer.stop()
-            self._write_table()
+            self._write_table(self.session.dataset)
 
-    def _write_table(self) -> None:
+    def _write_table(self, dataset: Dataset | None) -> None:
         """Derive annotations.csv from the journal, now that clicking pauses."""
-        dataset = self.session.dataset
         if dataset is not None and dataset.workspace.journal.exists():
             self.runner.start(
                 "write annotations.csv", lambda _job: write_annotations(dataset), lane="annotate"
@@ -430,10 +442,15 @@ class Workbench(QObject):
         elif isinstance(error, (DynaclrError, OSError)):
             show_error(str(error))
         else:
-            notification_manager.receive_error(type(error), error, error.__traceback__)
+            _LOG.error("A mistake of napari-dynaclr", exc_info=error)
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            show_error(
+                f"Something went wrong that is not your fault ({what}). Help > Show logs says "
+                "where: please report it."
+            )
 
     def run_missing(self, stage: str) -> None:
-        """Run a stage that another one waits for, with its usual settings, on this FOV."""
+        """Run a stage that another one waits for, with its usual settings, on the FOVs shown."""
         names = self.session.fovs_in(self.session.scope)
         self.run_stage(stage, find_method(stage).params_class().parse({}), names)
 
@@ -442,6 +459,12 @@ class Workbench(QObject):
         if self._closed:
             return
         self._closed = True
+        annotator = self.session.annotator
+        if annotator is not None and annotator.busy:
+            # Clicks wait for each other in the window, which does not wait any more.
+            with annotator.changed.blocked(), annotator.said.blocked():
+                self.runner.settle("annotate")
+            self._table_is_behind()
         self._write_late_table()
         # What is still on its way is of an older wish now, and comes to nothing.
         self._opening += 1
@@ -457,13 +480,6 @@ def embeddings(dataset: Dataset) -> list[str]:
     """Names of the embeddings that a dataset has."""
     folder = dataset.workspace.path / "embeddings"
     return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-
-
-def _marks(dataset: Dataset) -> Marks:
-    marks = Marks()
-    for fov_name, node, mark, _ in current_marks(dataset):
-        marks.put(fov_name, node["id"], mark.task, Given(mark.state, mark.carried))
-    return marks
 
 
 _WORKBENCHES: WeakKeyDictionary[Any, Workbench] = WeakKeyDictionary()

@@ -195,9 +195,11 @@ class Annotator:
 
     def _end(self, text: str) -> None:
         self._busy = False
-        self.changed.emit()
-        self.said.emit(text)
-        self._next()
+        try:
+            self.changed.emit()
+            self.said.emit(text)
+        finally:  # a view that fails must not hold up the next click
+            self._next()
 
     def _fail(self, error: DynaclrError) -> None:
         # What was queued behind it would fail too, or mean something else now.

@@ -68,9 +68,13 @@ class Marks:
 
     def of(self, task: str) -> Iterator[tuple[str, int, Given]]:
         """All cells with a state: FOV, node id and state."""
-        for fov_name, cells in self._given.get(task, {}).items():
+        for fov_name, cells in self._now(task):
             for node, given in cells.items():
                 yield fov_name, node, given
+
+    def _now(self, task: str) -> list[tuple[str, dict[int, Given]]]:
+        """Copy the states of a task by FOV: a job may read them while a window enters more."""
+        return [(name, cells.copy()) for name, cells in self._given.get(task, {}).copy().items()]
 
     def explicit(self, task: str, fov_name: str) -> set[int]:
         """Nodes of a FOV that someone looked at."""
@@ -95,7 +99,7 @@ class Marks:
         """Index of the state of every cell, -1 where it has none, (N,)."""
         codes = np.full(len(cells), -1, np.int16)
         number = {state: i for i, state in enumerate(states)}
-        for fov_name, given in self._given.get(task, {}).items():
+        for fov_name, given in self._now(task):
             rows = cells.find(fov_name, np.fromiter(given, np.int64, len(given)))
             found = np.array([number.get(one.state, -1) for one in given.values()], np.int16)
             codes[rows[rows >= 0]] = found[rows >= 0]

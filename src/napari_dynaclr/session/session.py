@@ -113,9 +113,9 @@ class Session:
         """Look at another dataset, or at none."""
         name = self.annotator.name if self.annotator else None
         if self.annotator is not None:
+            # Not from failed: its last clicks may be on their way to the disk still.
             self.annotator.changed.disconnect()
             self.annotator.said.disconnect()
-            self.annotator.failed.disconnect()
         self.dataset, self.fov, self.frame = dataset, None, 0
         self.annotator = None
         if dataset is not None:

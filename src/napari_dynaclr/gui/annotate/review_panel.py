@@ -113,6 +113,7 @@ class ReviewPanel(QWidget):
         layout.setSpacing(4)
         layout.addLayout(top)
         layout.addWidget(self._queue, 1)
+        layout.addStretch(0)  # takes the room that an empty queue leaves
 
     @property
     def patches(self) -> list[Patch]:

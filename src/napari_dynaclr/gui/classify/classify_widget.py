@@ -22,7 +22,7 @@ from napari_dynaclr.core.tasks import UNKNOWN
 from napari_dynaclr.gui.classify.curve_panel import CurvePanel
 from napari_dynaclr.gui.classify.retrainer import retrainer
 from napari_dynaclr.gui.classify.scores_panel import ScoresPanel
-from napari_dynaclr.gui.settings import recall, remember
+from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
@@ -38,12 +38,6 @@ _COLOURS = {
     Kind.PREDICTION: ("prediction", "Colour all cells by their predicted states."),
     Kind.CONFIDENCE: ("confidence", "Colour all cells by how sure the classifier is of them."),
 }
-
-_HEADING = """
-QPushButton { background: transparent; border: none; text-align: left; font-weight: bold; }
-QPushButton:hover, QPushButton:focus { text-decoration: underline; }
-"""
-"""napari shows a button that is checked in its loudest colour."""
 
 
 class ClassifyWidget(View):
@@ -112,7 +106,9 @@ class ClassifyWidget(View):
             colours.addWidget(button, 1)
         column.addLayout(colours)
         for title, panel in (("Scores", self.scores), ("States over time", self.curve)):
-            column.addWidget(Section(title, panel))
+            section = Section(title, panel)
+            section.setContentsMargins(6, 0, 6, 0)
+            column.addWidget(section)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -224,38 +220,3 @@ class ClassifyWidget(View):
         where = self.step.scope.currentText()
         patterns = [one.strip() for one in self.step.listed.text().split(",")]
         self.retrainer.fovs = tuple(filter(None, patterns)) if where == LIST else Scope(where)
-
-
-class Section(QWidget):
-    """A heading, and a panel under it that can be folded away; folded, it listens to nothing.
-
-    superqt's QCollapsible keeps the height that its content had when it was unfolded,
-    which cuts off panels that show more later, and lets the tab key into what is folded.
-
-    Parameters
-    ----------
-    title
-        The heading.
-    panel
-        What is under it.
-    """
-
-    def __init__(self, title: str, panel: QWidget) -> None:
-        super().__init__()
-        self._title, self.panel = title, panel
-        self.heading = QPushButton()
-        self.heading.setCheckable(True)
-        self.heading.setChecked(bool(recall(f"section/{title}", True)))
-        self.heading.setStyleSheet(_HEADING)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 0, 6, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.heading)
-        layout.addWidget(panel)
-        self.heading.toggled.connect(self._fold)
-        self._fold(self.heading.isChecked())
-
-    def _fold(self, unfolded: bool) -> None:
-        self.heading.setText(f"{'▾' if unfolded else '▸'} {self._title}")
-        self.panel.setVisible(unfolded)
-        remember(f"section/{self._title}", unfolded)

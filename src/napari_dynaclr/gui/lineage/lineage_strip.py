@@ -79,7 +79,7 @@ class LineageStrip(QAbstractScrollArea):
 
     def sizeHint(self) -> QSize:
         """Return room for two lanes."""
-        return QSize(600, _AXIS + 2 * _LANE + 2 * _RIM)
+        return QSize(420, _AXIS + 2 * _LANE + 2 * _RIM)
 
     # -- what is shown ----------------------------------------------------
 

@@ -18,11 +18,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
 from napari_dynaclr.core.registry import find_method, methods
 from napari_dynaclr.gui.form.form import Form
+from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
@@ -118,15 +118,12 @@ class StepPanel(View):
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
-        self.runs = QCollapsible("Earlier runs")
         content = QWidget()
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.log)
         inside.addWidget(self.again)
-        self.runs.setContent(content)
-        self.runs.collapse(animate=False)
-        self.runs.setDuration(0)
+        self.runs = Section("Earlier runs", content, unfolded=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
         for part in (top, self.missing, self.form, bottom, buttons, self.progress, self.runs):
