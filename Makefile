@@ -18,10 +18,10 @@ ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
 SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24",env QT_QPA_PLATFORM=offscreen)
 endif
 
-.PHONY: help setup system demo test test-slow lint format docs bench clean
+.PHONY: help setup system demo test test-slow lint format docs screenshots bench clean
 
 help:  ## list the tasks
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 setup: system $(STAMP)  ## system libraries, .venv, and this project in it
 
@@ -54,6 +54,9 @@ format: setup  ## rewrite the code as ruff would
 
 docs: setup  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+screenshots: setup  ## the tutorial's steps in a real window, and its pictures
+	$(SCREEN) $(PY) tools/screenshots.py $(ARGS)
 
 bench: setup  ## the benchmarks
 	$(PY) benchmarks/run_all.py $(ARGS)

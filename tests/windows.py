@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari._qt.qt_viewer import QtViewer
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 if TYPE_CHECKING:
@@ -46,6 +47,21 @@ def click(qtbot, bench: Workbench, place: QPoint, modifier=PLAIN, button=LEFT) -
     widget = canvas(bench.viewer)
     qtbot.mouseMove(widget, place)
     qtbot.mouseClick(widget, button, modifier, place)
+    QApplication.processEvents()
+
+
+def hover(bench: Workbench, place: QPoint) -> None:
+    """Move the mouse in the image, no button pressed.
+
+    qtbot.mouseMove moves the pointer itself, of which a display without a window manager
+    tells nobody.
+    """
+    widget, where = canvas(bench.viewer), QPointF(place)
+    none = Qt.MouseButton.NoButton
+    there = QPointF(widget.mapToGlobal(place))
+    QApplication.sendEvent(
+        widget, QMouseEvent(QEvent.Type.MouseMove, where, there, none, none, PLAIN)
+    )
     QApplication.processEvents()
 
 

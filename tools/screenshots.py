@@ -1,265 +1,297 @@
 """The tutorial's steps in a real napari window, and the pictures of it: ``make screenshots``.
 
-Clicks what the tutorial says to click, on the simulated sample, and saves what is on the screen
-to ``docs/images/gui-*.jpg``. Where a person would look at the image to decide, it looks at the
-truth that is simulated with it. Nothing of the user's is read or changed: settings and sample
-are in a folder of their own.
+Clicks what docs/tutorial.md says to click, on the simulated sample, and saves what is on the
+screen to ``docs/images/gui-*.jpg``. Where a person would look at the image to decide, it looks
+at the truth that is simulated with it. Nothing of the user's is read or changed: settings,
+sample and results are in a folder of their own.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from PIL import Image
+from qtpy.QtWidgets import QScrollArea
+from scipy.spatial import ConvexHull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from numpy.typing import NDArray
+    from tour import Tour, Truth
 
-    from napari_dynaclr.gui.steps.step_widget import StepPanel
-    from qtpy.QtCore import QPoint
-    from qtpy.QtWidgets import QDockWidget, QWidget
+    from napari_dynaclr.session import Session
+    from napari_dynaclr.session.cells import Cells
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-SIZE = (1280, 800)
-"""Of the window, in pixels."""
 
-INFECTED, MOCK = "B/1/0", "A/1/0"
-"""FOVs in which cells are clicked."""
+INFECTED, MOCK = "B/1", "A/1"
+"""Wells in which cells are annotated, in their first FOV."""
 
-MOST = 400_000
-"""Bytes of a picture."""
+FOLLOWED = 12
+"""Cells that are followed by eye in either well."""
 
-
-class WrongTurn(Exception):
-    """A step did not do what the tutorial says."""
+LOOK = ("Nuclei", "Sensor", "tracks", "annotations")
+"""Layers that show an infection: the reporter moves into the nucleus."""
 
 
-class Tour:
-    """A napari window, and hands and eyes for it.
-
-    Parameters
-    ----------
-    home
-        Folder of the sample and of all settings.
-    pictures
-        Folder of the pictures.
-    """
-
-    def __init__(self, home: Path, pictures: Path) -> None:
-        import napari
-        from napari_dynaclr.gui.workbench import workbench
-
-        self.home, self.pictures = home, pictures
-        self.doing = "open a window"
-        self.viewer = napari.Viewer(show=False)
-        self.window: QWidget = self.viewer.window._qt_window  # noqa: SLF001 # there is no other way
-        self.window.setGeometry(0, 0, *SIZE)
-        self.viewer.window.show()
-        self.bench = workbench(self.viewer)
-        self.docks: dict[str, QDockWidget] = {}
-        self.pause(500)
-
-    # -- waiting ----------------------------------------------------------
-
-    def pause(self, milliseconds: int) -> None:
-        """Let the window do its work for some time."""
-        from qtpy.QtTest import QTest
-
-        QTest.qWait(milliseconds)
-
-    def until(self, is_so: Callable[[], Any], what: str, seconds: float = 30) -> None:
-        """Wait for something; a step that waits in vain is a wrong turn."""
-        for _ in range(round(seconds * 20)):
-            if is_so():
-                return
-            self.pause(50)
-        raise WrongTurn(f"{self.doing}: waited {seconds:g} s in vain: {what}")
-
-    def settle(self) -> None:
-        """Wait until nothing runs in the background, and everything is drawn."""
-        for _ in range(3):  # what has ended may start the next
-            self.until(lambda: not self.bench.runner.is_busy, "work in the background", 300)
-            self.pause(150)
-
-    # -- hands ------------------------------------------------------------
-
-    def press(self, button: QWidget) -> None:
-        """Click a button."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        if not (button.isVisible() and button.isEnabled()):
-            raise WrongTurn(f"{self.doing}: cannot click '{button.text()}': {button.toolTip()}")  # type: ignore[attr-defined]
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-    def choose(self, box: Any, text: str) -> None:
-        """Choose an entry of a drop-down list, as a user does."""
-        place = box.findText(text)
-        if place < 0:
-            known = [box.itemText(i) for i in range(box.count())]
-            raise WrongTurn(f"{self.doing}: '{text}' is not among {known}")
-        box.setCurrentIndex(place)
-        box.activated.emit(place)
-        box.textActivated.emit(text)
-
-    def menu(self, *titles: str) -> None:
-        """Choose from the menu bar."""
-        actions = self.window.menuBar().actions()  # type: ignore[attr-defined]
-        for i, title in enumerate(titles):
-            named = {action.text().replace("&", ""): action for action in actions}
-            if title not in named:
-                raise WrongTurn(f"{self.doing}: no '{title}' in the menu, only {list(named)}")
-            action = named[title]
-            if i == len(titles) - 1:
-                action.trigger()
-            else:
-                menu = action.menu()
-                menu.aboutToShow.emit()
-                actions = menu.actions()
-
-    def key(self, key: str) -> None:
-        """Press a key with the mouse over the image."""
-        from qtpy.QtGui import QKeySequence
-        from qtpy.QtTest import QTest
-
-        QTest.keySequence(self.canvas, QKeySequence(key))
-
-    # -- the image --------------------------------------------------------
-
-    @property
-    def canvas(self) -> QWidget:
-        """What shows the image, and gets mouse and keys."""
-        from napari._qt.qt_viewer import QtViewer
-
-        return self.window.findChild(QtViewer).canvas.native
-
-    def place_of(self, row: int) -> QPoint:
-        """Where a cell is on the canvas."""
-        from qtpy.QtCore import QPoint
-
-        camera, scale = self.viewer.scene.camera, self.bench.session.fov.scale
-        there = self.bench.session.cells.position[row][1:] * np.array(scale[1:])
-        half = np.array([self.canvas.height(), self.canvas.width()]) / 2
-        y, x = half + (there - np.array(camera.center[1:])) * camera.zoom
-        return QPoint(round(x), round(y))
-
-    def click(self, row: int) -> None:
-        """Click a cell in the image."""
-        from qtpy.QtCore import QPoint, Qt
-        from qtpy.QtTest import QTest
-
-        place = self.place_of(row)
-        if not self.canvas.rect().contains(place):
-            raise WrongTurn(f"{self.doing}: cell {row} is outside the window")
-        QTest.mouseMove(self.canvas, place + QPoint(1, 1))
-        QTest.mouseMove(self.canvas, place)
-        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, pos=place)
-        self.pause(1)
-
-    def go(self, t: int) -> None:
-        """Move the time slider."""
-        self.viewer.dims.set_current_step(0, t)
-        self.settle()
-
-    def fill_view(self) -> None:
-        """Let the field fill the canvas, as the Home button does, with less around it."""
-        self.viewer.reset_view(margin=0.01)
-        self.pause(100)
-
-    def show_only(self, *names: str) -> None:
-        """Click the eyes of the layers until only these are seen."""
-        for layer in self.viewer.layers:
-            layer.visible = layer.name in names
-        self.settle()
-
-    # -- docks ------------------------------------------------------------
-
-    def open_dock(self, name: str) -> Any:
-        """Open a widget from the plugin's menu."""
-        before = set(self.docks)
-        self.menu("Plugins", "DynaCLR", name)
-        found, widget = self.viewer.window.add_plugin_dock_widget("napari-dynaclr", name)
-        self.docks[name] = found
-        self.pause(300 if name not in before else 50)
-        return widget
-
-    def close_dock(self, *names: str) -> None:
-        """Put docks away."""
-        for name in names:
-            self.docks[name].hide()
-        self.pause(200)
-
-    def size_docks(self, sizes: dict[str, int], upright: bool = False) -> None:
-        """Drag the rims of docks: widths in pixels, or heights."""
-        from qtpy.QtCore import Qt
-
-        way = Qt.Orientation.Vertical if upright else Qt.Orientation.Horizontal
-        docks = [self.docks[name] for name in sizes]
-        self.window.resizeDocks(docks, list(sizes.values()), way)  # type: ignore[attr-defined]
-        self.pause(300)
-
-    # -- stages -----------------------------------------------------------
-
-    def start(self, panel: StepPanel) -> Any:
-        """Run a stage on the whole plate."""
-        panel.scope.setCurrentText("whole plate")
-        self.press(panel.run_button)
-        run = self.bench.runner.stage
-        if run is None:
-            raise WrongTurn(f"{self.doing}: '{panel.stage}' did not start")
-        return run
-
-    def finish(self, run: Any) -> None:
-        """Wait for a stage to end well."""
-        self.until(lambda: run.is_over, f"end of {run.title}", 1200)
-        if run.state.value != "finished":
-            raise WrongTurn(f"{self.doing}: {run.title} {run.state.value}: {run.error}")
-        self.settle()
-
-    # -- eyes -------------------------------------------------------------
-
-    def picture(self, name: str) -> None:
-        """Save what is in the window."""
-        from qtpy.QtWidgets import QApplication
-
-        self.viewer.status = self.viewer.status  # a tip that came late must not stay
-        QApplication.processEvents()
-        shot = self.viewer.window.screenshot(flash=False, canvas_only=False)
-        path = self.pictures / f"gui-{name}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(shot[..., :3]).save(path, quality=90, subsampling=0, optimize=True)
-        if path.stat().st_size > MOST:
-            raise WrongTurn(f"{self.doing}: {path.name} is larger than {MOST:,} bytes")
-        print(f"{path.name}  {path.stat().st_size / 1000:.0f} kB", flush=True)
+def open_sample(tour: Tour) -> None:
+    """Open the sample, and a well of its plate."""
+    tour.doing = "1. open"
+    home = tour.open_dock("Open dataset")
+    tour.press(home.sample)
+    tour.until(lambda: tour.bench.session.fov is not None, "the sample", 600)
+    tour.settle()
+    home.progress.tell("")
+    tour.window._qt_viewer.dockLayerControls.hide()  # noqa: SLF001
+    tour.pick_well(home.plate, INFECTED)
+    tour.go(24)
+    tour.size_docks({"layers": 200, "Open dataset": 400})
+    tour.fill_view()
+    tour.picture("open")
 
 
-class Truth:
-    """What the eye of a biologist would see.
+def segment_and_track(tour: Tour) -> None:
+    """Find the cells of the whole plate and link them."""
+    tour.doing = "2. segment and track"
+    tour.pick_well(tour.open_dock("Open dataset").plate, MOCK)
+    panel = tour.open_dock("Segment and track")
+    tour.go(2)
+    run = tour.start(panel.steps.panels["segment"])
+    tour.until(lambda: "segmentation (running)" in tour.viewer.layers, "the first cells", 60)
+    tour.pause(4000)
+    tour.picture("segment")
+    tour.finish(run)
+    panel.steps.setCurrentIndex(1)
+    tour.finish(tour.start(panel.steps.panels["track"]))
+    tour.pick_well(tour.open_dock("Open dataset").plate, INFECTED)
+    tour.open_dock("Segment and track")
+    tour.go(24)
+    tour.picture("track")
 
-    Parameters
-    ----------
-    path
-        The simulated annotations of the sample.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._table = pd.read_csv(path)
+def embed_and_project(tour: Tour, truth: Truth) -> None:
+    """Describe the cells, draw their map, and a lasso around some of them."""
+    tour.doing = "3. embed and project"
+    panel = tour.open_dock("Embed and project")
+    tour.size_docks({"layers": 200, "Embed and project": 560})
+    tour.finish(tour.start(panel.steps.panels["embed"]))
+    panel.steps.setCurrentIndex(1)
+    tour.finish(tour.start(panel.steps.panels["project"]))
+    panel.map.scope.setCurrentText("whole plate")
+    tour.settle()
+    panel.map.parentWidget().setSizes([1, 0])  # the line under the map, dragged down
+    tour.show_only(*LOOK)
+    tour.fill_view()
+    panel.map.cloud.reset_view()
+    tour.pause(300)
+    tour.press(next(b for b in panel.map.modes.buttons() if b.text() == "Lasso"))
+    cells = tour.bench.session.cells
+    late = np.flatnonzero(cells.t > 20)[::40]
+    infected = late[np.array(truth.states(cells, late, "infection_state")) == "infected"]
+    tour.lasso(panel.map.cloud, around(cells.maps["phate"][infected]))
+    tour.check(len(tour.bench.session.selection) > 1000, "the lasso caught too few cells")
+    tour.picture("map")
+    tour.press(next(b for b in panel.map.modes.buttons() if b.text() == "Pan"))
 
-    def states(self, tour: Tour, rows: Iterable[int], column: str) -> list[str]:
-        """True states of cells."""
-        cells = tour.bench.session.cells
-        found = []
-        for row in rows:
-            here = self._table
-            here = here[(here["fov_name"] == cells.name(row)) & (here["t"] == cells.t[row])]
-            _, y, x = cells.position[row]
-            nearest = np.hypot(here["y"] - y, here["x"] - x).to_numpy().argmin()
-            found.append(str(here[column].iloc[nearest]))
-        return found
+
+def around(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Outline of most of some points, (N, 2), in steps as a hand would draw it."""
+    middle = np.median(points, axis=0)
+    away = np.hypot(*((points - middle) / points.std(axis=0)).T)
+    inner = points[away < np.percentile(away, 90)]
+    corners = inner[ConvexHull(inner).vertices]
+    steps = np.linspace(0, 1, 8, endpoint=False)[:, None]
+    sides = [a + steps * (b - a) for a, b in zip(corners, np.roll(corners, -1, 0), strict=True)]
+    return middle + 1.06 * (np.vstack(sides) - middle)
+
+
+def annotate(tour: Tour, truth: Truth) -> None:
+    """Follow cells by eye: uninfected at first, by clicks; from when on infected, by key."""
+    tour.doing = "4. annotate"
+    bench, session = tour.bench, tour.bench.session
+    session.select([])
+    panel = tour.open_dock("Annotate")
+    tour.size_docks({"layers": 200, "Annotate": 400})
+    tour.fill_view()
+    state = {button.text(): button for button in panel.form.states.buttons}
+    followed = followed_cells(session.cells, f"{INFECTED}/0", truth)
+    tour.check(len(followed) == FOLLOWED, "too few cells get infected to follow")
+    tour.go(0)
+    tour.press(state["uninfected"])
+    for first, _ in followed:
+        tour.click(first)
+    tour.press(panel.form.select_only)
+    for _, turns in sorted(followed, key=lambda pair: session.cells.t[pair[1]]):
+        tour.go(int(session.cells.t[turns]))
+        tour.point_at(turns)
+        tour.key("2")
+    tour.settle()
+    panel.form.annotator.setText("you")
+    panel.form.annotator.editingFinished.emit()
+    for _, turns in followed:
+        given = session.marks.get(f"{INFECTED}/0", int(session.cells.id[turns]), "infection")
+        tour.check(given is not None and given.state == "infected", "a key gave no state")
+    bench.show_fov(f"{MOCK}/0")
+    tour.settle()
+    tour.go(0)
+    tour.press(state["uninfected"])
+    for row in session.here()[:FOLLOWED]:
+        tour.click(int(row))
+    tour.press(panel.form.select_only)
+    bench.show_fov(f"{INFECTED}/0")
+    tour.settle()
+    tour.choose(panel.form.review.by, "unlabelled clusters")
+    tour.press(panel.form.review.fill_button)
+    tour.settle()
+    tour.go(13)
+    tour.pause(500)
+    tour.picture("annotate")
+
+
+def followed_cells(cells: Cells, fov_name: str, truth: Truth) -> list[tuple[int, int]]:
+    """Choose cells to follow: rows where they are first seen, and where they are infected."""
+    found = []
+    for row in cells.at(fov_name, 0):
+        track = cells.of_track(fov_name, int(cells.track[row]))
+        states = truth.states(cells, track, "infection_state")
+        if states[0] == "uninfected" and "infected" in states:
+            found.append((int(row), int(track[states.index("infected")])))
+    return found[:FOLLOWED]
+
+
+def classify(tour: Tour) -> None:
+    """Learn from the annotated cells, and look at the scores and at what is predicted."""
+    tour.doing = "5. classify"
+    panel = tour.open_dock("Classify")
+    tour.size_docks({"layers": 200, "Classify": 460})
+    tour.finish(tour.start(panel.step))
+    tour.press(next(b for b in panel.colours.values() if b.text() == "prediction"))
+    tour.show_only("Phase", "cells")
+    tour.settle()
+    tour.fill_view()
+    bar = panel.findChild(QScrollArea).verticalScrollBar()
+    bar.setValue(bar.maximum())
+    tour.pause(500)
+    tour.picture("classify")
+
+
+def review(tour: Tour) -> None:
+    """Have the cells shown of which the classifier is least sure."""
+    tour.doing = "6. review"
+    panel = tour.open_dock("Annotate")
+    tour.size_docks({"layers": 200, "Annotate": 400})
+    tour.show_only(*LOOK)
+    tour.choose(panel.form.review.by, "most uncertain")
+    tour.press(panel.form.review.fill_button)
+    tour.settle()
+    for _ in range(3):
+        tour.key("Q")
+        tour.settle()
+    tour.pause(500)
+    tour.picture("review")
+
+
+def lineage(tour: Tour) -> None:
+    """Look at a cell and its daughters over time."""
+    tour.doing = "7. lineage"
+    session, fov_name = tour.bench.session, f"{INFECTED}/0"
+    tour.bench.show_fov(fov_name)
+    tour.settle()
+    tour.go(16)
+    tour.close_all_docks()
+    tour.open_dock("Lineage", bottom=True)
+    tour.size_docks({"layers": 200})
+    tour.size_docks({"Lineage": 280}, heights=True)
+    tour.fill_view()
+    tour.click(telling_cell(session, fov_name))
+    tour.check(len(session.selection) == 1, "the click selected no cell")
+    tour.settle()
+    tour.pause(1000)
+    tour.picture("lineage")
+
+
+def telling_cell(session: Session, fov_name: str) -> int:
+    """Choose the cell on screen whose family has most annotations, in two states."""
+    cells, best = session.cells, (0, -1)
+    for row in session.here():
+        family = cells.lineage(fov_name, int(cells.track[row]))
+        rows = np.concatenate([cells.of_track(fov_name, one) for one in family])
+        given = [session.marks.get(fov_name, int(cells.id[one]), "infection") for one in rows]
+        states = [one.state for one in given if one is not None]
+        if 3 <= len(family) <= 4 and len(set(states)) == 2:
+            best = max(best, (len(states), int(row)))
+    return best[1]
+
+
+def everything(tour: Tour) -> None:
+    """Image, map, annotation and lineage in one window, dark and light."""
+    tour.doing = "8. the whole window"
+    tour.resize(1400, 900)
+    panel = tour.open_dock("Embed and project")
+    tour.open_dock("Annotate", beside="Embed and project")
+    tour.window._qt_viewer.dockLayerList.hide()  # noqa: SLF001
+    tour.size_docks({"Embed and project": 430, "Annotate": 350})
+    tour.size_docks({"Lineage": 280}, heights=True)
+    panel.map.parentWidget().setSizes([1, 0])
+    tour.fill_view()
+    panel.map.cloud.reset_view()
+    tour.click(int(tour.bench.session.selection[0]))  # says again what is known of it
+    tour.settle()
+    tour.pause(1000)
+    tour.picture("window")
+    tour.viewer.theme = "light"
+    tour.settle()
+    tour.pause(1000)
+    tour.picture("light")
+
+
+def main(arguments: list[str]) -> int:
+    """Take all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "dynaclr",
+        help="where the sample is made, or used if it is there; its results are made anew",
+    )
+    parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures")
+    options = parser.parse_args(arguments)
+    home = options.folder.absolute()
+    sample = home / "napari-dynaclr" / "infection.zarr"
+    for old in (sample.with_suffix(".dynaclr"), home / "settings"):
+        shutil.rmtree(old, ignore_errors=True)
+    # Before Qt and napari are imported: they look for their folders then.
+    os.environ |= {
+        "XDG_DATA_HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "settings"),
+        "NAPARI_CONFIG": str(home / "settings" / "napari.yaml"),
+    }
+    from tour import Tour, Truth, WrongTurn
+
+    tour = Tour(options.out)
+    try:
+        open_sample(tour)
+        truth = Truth(sample.with_name("infection_truth.zarr") / "annotations.csv")
+        segment_and_track(tour)
+        embed_and_project(tour, truth)
+        annotate(tour, truth)
+        classify(tour)
+        review(tour)
+        lineage(tour)
+        everything(tour)
+    except WrongTurn as wrong:
+        print(f"screenshots: error: {wrong}", file=sys.stderr)
+        return 1
+    finally:
+        tour.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
 
 from napari_dynaclr import classify
 from napari_dynaclr.classification import linear
@@ -133,12 +134,12 @@ def test_scaler_and_classifier_see_the_training_cells_of_their_fold_only(embedde
     """Every fit of the scaler is on the vectors that fit was called with, mother and daughters
     always together."""
     seen, scaled = [], []
-    original, original_scaler = linear.fit, linear.StandardScaler.fit
+    original, original_scaler = linear.fit, StandardScaler.fit
     monkeypatch.setattr(
         linear, "fit", lambda vectors, *rest: seen.append(vectors) or original(vectors, *rest)
     )
     monkeypatch.setattr(
-        linear.StandardScaler,
+        StandardScaler,
         "fit",
         lambda self, vectors, *rest: (
             scaled.append(vectors) or original_scaler(self, vectors, *rest)

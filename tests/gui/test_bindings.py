@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
-from windows import ALT, SHIFT, canvas, click, drag, place_of
+from windows import ALT, SHIFT, canvas, click, drag, hover, place_of
 
 
 @pytest.fixture
@@ -95,10 +95,13 @@ def test_a_click_with_an_active_state_annotates_and_says_so(shown, qtbot):
     session = shown.session
     session.set_task("death")
     session.set_state("dead")
+    heard = []
+    session.said.connect(heard.append)
     row = int(session.here()[0])
     click(qtbot, shown, place_of(shown, row))
     said = f"track {session.cells.track[row]}, t={session.frame}: dead"
-    qtbot.waitUntil(lambda: shown.viewer.status.startswith(said))
+    # Napari may say where the mouse is right after.
+    qtbot.waitUntil(lambda: any(line.startswith(said) for line in heard))
     name = session.cells.name(row)
     assert session.marks.get(name, int(session.cells.id[row]), "death").state == "dead"
     journal = session.dataset.workspace.journal.read_text().splitlines()
@@ -148,8 +151,9 @@ def test_in_3d_the_first_cell_on_the_line_of_sight_is_meant(shown, qtbot):
 
 def test_the_cell_under_the_cursor(shown, qtbot):
     row = int(shown.session.here()[0])
-    qtbot.mouseMove(canvas(shown.viewer), place_of(shown, row))
     shown.viewer.mouse_over_canvas = True
+    hover(shown, place_of(shown, row))
+    qtbot.waitUntil(lambda: shown.row_under_cursor() >= 0)
     assert shown.row_under_cursor() == row
     shown.viewer.mouse_over_canvas = False
     assert shown.row_under_cursor() == -1

@@ -72,25 +72,26 @@ class Mouse:
     def _pressed(self, _viewer: Viewer, event: Any) -> Iterator[None]:
         if event.button != 1 or self._is_tool_in_use():
             return
-        modifiers = {str(one) for one in event.modifiers}
+        # vispy's keys are equal to their names, but do not print as them.
+        several = "Shift" in tuple(event.modifiers)
         yield
         while event.type == "mouse_move":
             if _moved(event):
                 return  # a drag pans; it is no click
             yield
-        self._clicked(tuple(event.position), modifiers)
+        self._clicked(tuple(event.position), several)
 
-    def _clicked(self, position: tuple[float, ...], modifiers: set[str]) -> None:
+    def _clicked(self, position: tuple[float, ...], several: bool) -> None:
         session = self._bench.session
         if not len(session.here()):
             return
         row = self.row_at(position)
         if row < 0:
-            if "Shift" not in modifiers:
+            if not several:
                 session.select([])
             session.say(f"no cell within {self._bench.radius:g} um of the click")
             return
-        if "Shift" in modifiers:
+        if several:
             session.select([row], "toggle")
             session.say(f"{len(session.selection)} cells selected")
             return

@@ -8,6 +8,7 @@ from typing import Any
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
 from napari_dynaclr.gui.layers import LayerData, prepare
+from napari_dynaclr.gui.open.samples import ADDRESS
 from napari_dynaclr.session.frames import ChunkCache
 
 Reader = Callable[[Any], list[Any]]
@@ -26,6 +27,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     """
     if not isinstance(path, str):
         return None
+    if path == ADDRESS:
+        return read_sample
     try:
         open_dataset(path)
     except DynaclrError:
@@ -52,6 +55,25 @@ def read(path: str) -> list[Any]:
     from napari_dynaclr.gui.workbench import workbench
 
     workbench(viewer).open(path)
+    return [NOTHING]
+
+
+def read_sample(_address: str) -> list[Any]:
+    """Show the sample in the viewer on screen; its layers come when it is ready.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no viewer.
+    """
+    import napari
+
+    from napari_dynaclr.gui.open.samples import show_sample
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise InvalidInput("Open a viewer first: the sample is shown in it.")
+    show_sample(viewer)
     return [NOTHING]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, Slot
 
-from napari_dynaclr.core.errors import Cancelled, DynaclrError
+from napari_dynaclr.core.errors import Cancelled
 from napari_dynaclr.core.job import Job
 
 if TYPE_CHECKING:
@@ -274,18 +274,10 @@ class Runner(QObject):
         self,
         work: Callable[[], Any],
         done: Callable[[Any], None],
-        failed: Callable[[DynaclrError], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         """Do work that touches the disk, in order: what a session's annotator asks for."""
-
-        def refused(error: Exception) -> None:
-            if isinstance(error, DynaclrError):
-                failed(error)
-            else:
-                failed(DynaclrError(f"{type(error).__name__}: {error}"))
-                self.failed.emit("annotate", error)
-
-        self.start("annotate", lambda _job: work(), done, refused, lane=_KEPT)
+        self.start("annotate", lambda _job: work(), done, failed, lane=_KEPT)
 
     def _lane(self, name: str) -> queue.SimpleQueue[Run | None]:
         if name not in self._lanes:

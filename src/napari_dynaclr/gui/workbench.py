@@ -217,7 +217,13 @@ class Workbench(QObject):
             if then is not None:
                 then()
 
-        self.runner.start("read cells", work, done)
+        def failed(error: Exception) -> None:
+            if ticket == self._loading and session.dataset is dataset:
+                session.set_cells(Cells())  # better none than those of another FOV
+                self.layers.show_cells()
+            self.explain(error)
+
+        self.runner.start("read cells", work, done, failed)
 
     def colour(self, colour_by: ColourBy) -> None:
         """Colour the cells in all views; computed in the background."""

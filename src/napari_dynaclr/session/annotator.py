@@ -25,23 +25,22 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.tasks import Task
     from napari_dynaclr.session.cells import Cells
 
-Execute = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[DynaclrError], None]], None]
+Execute = Callable[[Callable[[], Any], Callable[[Any], None], Callable[[Exception], None]], None]
 """Do some work, then call the second with its result, or the third with what went wrong."""
 
 
 def at_once(
     work: Callable[[], Any],
     done: Callable[[Any], None],
-    failed: Callable[[DynaclrError], None],
+    failed: Callable[[Exception], None],
 ) -> None:
     """Do it here and now: for scripts and tests."""
     try:
         result = work()
-    except DynaclrError as error:
-        failed(error)
     except Exception as error:
-        failed(DynaclrError(f"{type(error).__name__}: {error}"))
-        raise
+        failed(error)
+        if not isinstance(error, DynaclrError):
+            raise
     else:
         done(result)
 
@@ -201,7 +200,7 @@ class Annotator:
         finally:  # a view that fails must not hold up the next click
             self._next()
 
-    def _fail(self, error: DynaclrError) -> None:
+    def _fail(self, error: Exception) -> None:
         # What was queued behind it would fail too, or mean something else now.
         self._waiting.clear()
         self._busy = False

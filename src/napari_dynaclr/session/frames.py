@@ -120,8 +120,8 @@ class FovImage:
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         keys = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in keys:
-            place = keys.index(Ellipsis)
+        # By identity: an array among the keys would be compared number by number.
+        for place in [i for i, one in enumerate(keys) if one is Ellipsis]:
             keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
         keys += [slice(None)] * (self.ndim - len(keys))
         rows, planes = (

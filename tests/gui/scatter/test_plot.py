@@ -449,21 +449,21 @@ def test_saves_what_is_seen_as_png_and_svg(make, tmp_path):
     plot.set_path([[1, 2, 3], [3, 14]])
     plot.set_selected([50, 51])
     plot.set_highlighted([60])
-    plot.save(tmp_path / "map.png")
+    plot.shot(tmp_path / "map.png").write(tmp_path / "map.png")
     image = QImage(str(tmp_path / "map.png"))
     ratio = plot.devicePixelRatioF()
     assert (image.width(), image.height()) == (800 * ratio, 800 * ratio)
-    plot.save(tmp_path / "map.svg")
+    plot.shot(tmp_path / "map.svg").write(tmp_path / "map.svg")
     text = (tmp_path / "map.svg").read_text(encoding="utf-8")
     ElementTree.fromstring(text)
     assert "PHATE 1" in text
     assert "<image" not in text
     assert text.count("<use ") >= 100
     plot.set_points(np.random.default_rng(0).normal(0, 1, (30_000, 2)))
-    plot.save(tmp_path / "map.svg")
+    plot.shot(tmp_path / "map.svg").write(tmp_path / "map.svg")
     assert "<image" in (tmp_path / "map.svg").read_text(encoding="utf-8")
     with pytest.raises(InvalidInput, match=r"\.png or \.svg"):
-        plot.save(tmp_path / "map.jpg")
+        plot.shot(tmp_path / "map.jpg").write(tmp_path / "map.jpg")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "map.svg"]
 
 

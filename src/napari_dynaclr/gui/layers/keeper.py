@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Points
-from napari.utils.colormaps import DirectLabelColormap, label_colormap
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
-from napari_dynaclr.core.fov import Fov
+from napari_dynaclr.gui.layers.growing import Growing
 from napari_dynaclr.gui.layers.marks import dots, label_colours
 from napari_dynaclr.gui.layers.scene import OWNER, Scene, space_of
 from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
@@ -57,6 +58,7 @@ class FovLayers:
         self._vertices: NDArray[np.intp] = np.zeros(0, np.intp)
         self._built_of: Cells | None = None
         self._building = False
+        self._coloured = False
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
 
@@ -110,13 +112,13 @@ class FovLayers:
         for role in list(self._layers):
             self._remove(role)
         self._dismissed.clear()
-        self._window = self.scene = None
+        self._window = self.scene = self._growing = None
 
     def release(self) -> None:
         """Let go of everything: the viewer is closing."""
         self._viewer.layers.events.removed.disconnect(self._removed)
         self._layers.clear()
-        self._window = self.scene = None
+        self._window = self.scene = self._growing = None
 
     def readmit(self, roles: set[str]) -> None:
         """Let layers that the user deleted come back, because they show something new."""
@@ -127,7 +129,7 @@ class FovLayers:
     def show(self, scene: Scene) -> None:
         """Show a FOV; layers of the same role keep what the user set on them."""
         first = self.scene is None
-        self.scene = scene
+        self.scene, self._growing = scene, None
         wanted = [role for role in scene.layers if role not in self._dismissed]
         for role in [one for one in self._layers if _rank(one) < _rank("tracks")]:
             if role not in wanted:
@@ -149,32 +151,41 @@ class FovLayers:
             self._viewer.canvas.overlays.scale_bar.visible = True
 
     def show_part(self, part: Part) -> None:
-        """Show a time point of a result that is still being made."""
-        scene = self.scene
+        """Show a time point of a result that is still being made; it is read in a job."""
+        scene, growing = self.scene, self._growing
         if scene is None or part.fov_name != scene.fov.name:
             return
-        role = f"part {part.result}"
-        if role in self._dismissed:
-            return
-        if role not in self._layers:
-            unfinished = Fov(part.image, part.fov_name)
-            for i, channel in enumerate(unfinished.channels):
-                data = unfinished.image(channel)
-                about = {
-                    "name": f"{part.result} (running)",
-                    **space_of(scene.fov),
-                    "opacity": 0.5,
-                    "metadata": {OWNER: role},
-                }
-                if np.issubdtype(unfinished.dtype, np.integer):
-                    self._add(role, Labels(data, **about))
-                elif i == 0:
-                    self._add(role, Image(data, multiscale=False, **about))
-        elif part.t == self._session.frame:
-            self._layers[role].refresh()
+        frame = self._session.frame
+        if growing is None or growing.result != part.result:
+            growing = self._growing = Growing(part, scene.fov)
+            read = growing.prepare
+        else:
+            growing.made(part.t)
+            if part.t != frame or not growing.layers:
+                return
+            read = partial(growing.load, frame)
+
+        def done(_: Any) -> None:
+            if self._growing is growing:
+                self._show_growing(growing)
+
+        def failed(_error: Exception) -> None:
+            """Complete by now, and no longer there: it is shown when the stage ends."""
+
+        self._start("read what is being made", lambda _job: read(), done, failed)
+
+    def _show_growing(self, growing: Growing) -> None:
+        for role, (data, about, kind) in growing.layers.items():
+            if role in self._layers:
+                self._layers[role].refresh()
+            elif role not in self._dismissed:
+                self._add(role, _KINDS[kind](data, **about))
+                if kind == "labels":
+                    self._layers[role].editable = False
 
     def end_parts(self) -> None:
         """Take away what showed results that were being made."""
+        self._growing = None
         for role in [one for one in self._layers if one.startswith("part ")]:
             self._remove(role)
         self._dismissed = {one for one in self._dismissed if not one.startswith("part ")}
@@ -288,9 +299,10 @@ class FovLayers:
             return
         colours = label_colours(self._session)
         if colours is not None:
-            layer.colormap = DirectLabelColormap(color_dict=colours)
-        elif isinstance(layer.colormap, DirectLabelColormap):
+            layer.colormap = colours
+        elif self._coloured:
             layer.colormap = label_colormap(49)
+        self._coloured = colours is not None
 
     def set_frame(self) -> None:
         """Follow to another time point."""
@@ -313,5 +325,9 @@ def _replace(layer: Layer, data: Any, about: dict[str, Any]) -> None:
 
 def warm_up() -> None:
     """Have napari compile, in a job, what it needs to colour labels one by one."""
-    colours = DirectLabelColormap(color_dict={None: np.zeros(4), 1: np.ones(4)})
-    Labels(np.ones((8, 8), np.uint32), colormap=colours)
+    clear, white = np.zeros(4), np.ones(4)
+    for colours in (
+        CyclicLabelColormap(colors=np.stack([clear, white])),
+        DirectLabelColormap(color_dict={None: clear, 1: white}),
+    ):
+        Labels(np.ones((8, 8), np.uint32), colormap=colours)

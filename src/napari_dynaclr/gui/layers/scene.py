@@ -77,7 +77,7 @@ def prepare(dataset: Dataset, fov: Fov, cache: ChunkCache, t: int = 0) -> Scene:
     space = space_of(fov)
     for channel in fov.channels:
         image = FovImage(fov, channel, cache)
-        colormap = _colormap(channel)
+        colormap = colormap_of(channel)
         about = {
             "name": channel,
             **space,
@@ -122,6 +122,7 @@ def _labels(dataset: Dataset, fov: Fov, cache: ChunkCache) -> tuple[FovImage | N
     return None, False
 
 
-def _colormap(channel: str) -> str:
+def colormap_of(channel: str) -> str:
+    """Return the colours in which a channel of this name is usually shown."""
     name = channel.lower()
     return next((colormap for word, colormap in _COLORMAPS.items() if word in name), "gray")

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from superqt import QSearchableComboBox
 
 from napari_dynaclr.core.atomic import write_csv
+from napari_dynaclr.core.errors import DynaclrError, storage_errors
 from napari_dynaclr.gui.map.hover import HoverCard
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     from napari import Viewer
     from numpy.typing import NDArray
+    from qtpy.QtGui import QHideEvent
 
+    from napari_dynaclr.core.job import Job
     from napari_dynaclr.session.colours import ColourBy
 
 _MODES = {
@@ -186,22 +189,30 @@ class MapPanel(View):
 
     def save_as(self, path: Path) -> None:
         """Write the map as a picture (.png, .svg) or the cells as a table (.csv)."""
+        session = self.session
         if path.suffix == ".csv":
-            session = self.session
-            self.read(
-                "save cells",
-                lambda _job: write_csv(path, cell_table(session)),
-                lambda _done: session.say(f"saved {path}"),
-            )
-            return
-        try:
-            self.cloud.save(path)
-        except OSError as error:
-            self.bench.explain(error)
+
+            def work(_job: Job) -> None:
+                with storage_errors(f"save {path}"):
+                    write_csv(path, cell_table(session))
         else:
-            self.session.say(f"saved {path}")
+            try:
+                shot = self.cloud.shot(path)
+            except DynaclrError as error:
+                self.bench.explain(error)
+                return
+
+            def work(_job: Job) -> None:
+                shot.write(path)
+
+        self.read(f"save {path.name}", work, lambda _done: session.say(f"saved {path}"))
 
     # -- following --------------------------------------------------------
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Take the card away too: it is a window of its own."""
+        super().hideEvent(event)
+        self._hover(-1)
 
     def connections(self) -> list[tuple[Any, Callable[..., Any]]]:
         """Follow the cells, their colours, the selection and the frame."""

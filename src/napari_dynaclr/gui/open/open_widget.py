@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
+    QCompleter,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -20,8 +21,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.gui.open.plate_map import COLOURS, PlateMap
-from napari_dynaclr.gui.open.samples import make_sample
+from napari_dynaclr.gui.open.samples import SIMULATE, make_sample
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
 
 _RECENT = 10
+_SAMPLE = "Simulated sample"
 NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
 
 
@@ -59,12 +62,17 @@ class OpenWidget(View):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         self.path.setMinimumContentsLength(12)
-        edit = self.path.lineEdit()
+        # Else Return opens an earlier path that differs in case only, and opens it twice.
+        self.path.setDuplicatesEnabled(True)
+        completer, edit = self.path.completer(), self.path.lineEdit()
+        if completer is not None:  # completed in place, Return opens what was not typed
+            completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         if edit is not None:
             edit.setPlaceholderText("plate.zarr: type, browse, or drop it here")
+            edit.setAcceptDrops(False)  # it would write "file://..."; the widget opens it
             edit.returnPressed.connect(self.open)
         self.browse, self.open_button = QPushButton("Browse…"), QPushButton("Open")
-        self.sample = QPushButton("Simulated sample")
+        self.sample = QPushButton(_SAMPLE)
         self.sample.setToolTip(
             "Make a small infection time-lapse to try everything on (about half a minute)."
         )
@@ -85,7 +93,7 @@ class OpenWidget(View):
         self.open_button.clicked.connect(self.open)
         self.browse.clicked.connect(self._browse)
         self.path.activated.connect(self.open)
-        self.sample.clicked.connect(self.make_sample)
+        self.sample.clicked.connect(self._sample_clicked)
         self.plate.chosen.connect(self._choose_well)
         self.fovs.itemActivated.connect(self._choose_fov)
         self.fovs.itemClicked.connect(self._choose_fov)
@@ -119,9 +127,11 @@ class OpenWidget(View):
 
     def open(self) -> None:
         """Open what the path says."""
-        text = self.path.currentText().strip()
+        text = self.path.currentText().strip("\"' \t")  # file managers copy paths with quotes
         if text:
             self.bench.open(Path(text).expanduser())
+        else:
+            self.bench.explain(InvalidInput("No path is given: type, browse, or drop one."))
 
     def _browse(self) -> None:
         start = self.path.currentText() or recall("folder", "")
@@ -134,8 +144,15 @@ class OpenWidget(View):
     def make_sample(self) -> None:
         """Open the simulated sample; make it first, if it is not there yet."""
         run = make_sample(self.bench)
-        if run is not None:
+        if run is not None:  # followed here as well: the widget may not be on screen yet
             self.progress.follow(run)
+
+    def _sample_clicked(self) -> None:
+        run = self.bench.runner.stage
+        if run is not None and run.title == SIMULATE:
+            run.cancel()
+        else:
+            self.make_sample()
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:
         """Take folders."""
@@ -146,9 +163,16 @@ class OpenWidget(View):
     def dropEvent(self, event: QDropEvent | None) -> None:
         """Open the folder that was dropped."""
         data = event.mimeData() if event is not None else None
-        if data is not None and data.hasUrls():
-            self.path.setEditText(data.urls()[0].toLocalFile())
+        if data is None or not data.hasUrls():
+            return
+        url = data.urls()[0]
+        if url.isLocalFile():
+            self.path.setEditText(url.toLocalFile())
             self.open()
+        else:
+            self.bench.explain(
+                InvalidInput(f"{url.toString()} is not on this computer: download it first.")
+            )
 
     def _show_recent(self) -> None:
         shown = self.path.currentText()
@@ -194,6 +218,7 @@ class OpenWidget(View):
             (self.session.fov_changed, self._show_fov),
             (self.session.results_changed, self._results_changed),
             (self.session.marks_changed, self._marks_changed),
+            (self.bench.runner.stage_changed, self._stage_changed),
         ]
 
     def _dataset_changed(self) -> None:
@@ -202,11 +227,10 @@ class OpenWidget(View):
             known = [str(dataset.root), *recall("recent", [])]
             remember("recent", list(dict.fromkeys(known))[:_RECENT])
             self._show_recent()
-            self.path.setEditText(str(dataset.root))
         self.synchronise()
 
     def _results_changed(self, _stage: str) -> None:
-        self.synchronise()
+        self._read_plate()
 
     def _marks_changed(self) -> None:
         fresh = self.session.marks.fov_names - {
@@ -219,6 +243,21 @@ class OpenWidget(View):
             self._show_fov()
 
     def synchronise(self) -> None:
+        """Show the dataset that is open, and a sample that is being made."""
+        if self.session.dataset is not None:
+            self.path.setEditText(str(self.session.dataset.root))
+        self._stage_changed()
+        self._read_plate()
+
+    def _stage_changed(self) -> None:
+        """Show how far a sample is, also one that another widget has asked for."""
+        run = self.bench.runner.stage
+        is_made = run is not None and run.title == SIMULATE
+        if run is not None and is_made:
+            self.progress.follow(run)
+        self.sample.setText("Cancel" if is_made else _SAMPLE)
+
+    def _read_plate(self) -> None:
         """Read what there is, in the background."""
         dataset = self.session.dataset
         if dataset is None:
@@ -232,7 +271,6 @@ class OpenWidget(View):
             if self.session.dataset is dataset:
                 self._show(*found)
 
-        self.path.setEditText(str(dataset.root))
         self.read("read the plate", work, done)
 
     def _show(self, status: dict[str, set[str]], facts: str) -> None:

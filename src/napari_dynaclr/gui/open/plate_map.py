@@ -176,8 +176,11 @@ class PlateMap(QWidget):
             Qt.Key.Key_Down: (1, 0),
         }
         key = Qt.Key(event.key()) if event is not None else None
-        if key not in steps or not self.well:
+        if key not in steps or not self._wells:
             super().keyPressEvent(event)
+            return
+        if self.well not in self._wells:  # the one on show is of a plate not yet read
+            self.chosen.emit(next(iter(self._wells)))
             return
         down, right = steps[key]
         name, _, number = self.well.partition("/")

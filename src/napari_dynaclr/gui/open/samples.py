@@ -10,10 +10,17 @@ from qtpy.QtCore import QStandardPaths
 from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from napari import Viewer
+
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.gui.layers import LayerData
     from napari_dynaclr.gui.runner import Run
     from napari_dynaclr.gui.workbench import Workbench
+
+ADDRESS = "dynaclr://infection"
+"""What napari's menu opens with our reader."""
+
+SIMULATE = "simulate"
+"""Title of the run that makes the sample."""
 
 
 def sample_path() -> Path:
@@ -44,17 +51,10 @@ def make_sample(bench: Workbench) -> Run | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         return simulate(path, None, job)
 
-    return bench.runner.start_stage("simulate", work, bench.open)
+    return bench.runner.start_stage(SIMULATE, work, bench.open)
 
 
-def simulated_infection() -> list[LayerData]:
-    """Open the sample from napari's menu; its layers come when it is ready."""
-    import napari
-
-    viewer = napari.current_viewer()
-    if viewer is None:
-        raise InvalidInput("Open a viewer first: the sample is shown in it.")
-    # In the widget that shows how far it is, if it must be made.
+def show_sample(viewer: Viewer) -> None:
+    """Open the sample in the widget that shows how far it is, if it must be made."""
     _, widget = viewer.window.add_plugin_dock_widget("napari-dynaclr", "Open dataset")
     widget.make_sample()
-    return []

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.scatter.canvas import PointCanvas
-from napari_dynaclr.gui.scatter.export import save
+from napari_dynaclr.gui.scatter.export import Shot, take
 from napari_dynaclr.gui.scatter.lasso import in_polygon, nearest
 from napari_dynaclr.gui.scatter.overlay import Overlay, ends_of
 from napari_dynaclr.gui.scatter.tools import Tools
@@ -266,17 +266,20 @@ class PointCloud(QWidget):
         """Return the points at places on the canvas, the inverse of :meth:`xy_to_pixel`."""
         return self.canvas.view.to_xy(pixel, (self.canvas.width(), self.canvas.height()))
 
-    def save(self, path: Path) -> None:
-        """Save what is seen as ``.png``, at twice the resolution, or ``.svg``.
+    def shot(self, path: Path) -> Shot:
+        """Take what is seen, to be written to a file; see :func:`.export.take`.
+
+        Parameters
+        ----------
+        path
+            The file, ``.png`` or ``.svg``.
 
         Raises
         ------
         InvalidInput
             If the name ends otherwise.
-        StorageError
-            If the file cannot be written.
         """
-        save(path, self.canvas, self._overlay)
+        return take(path, self.canvas, self._overlay)
 
     def sizeHint(self) -> QSize:
         """Ask for as much room as a map is readable in."""

@@ -70,8 +70,10 @@ class RunProgress(QWidget):
         self._clock.start()
 
     def _progressed(self, progress: Progress) -> None:
+        before = self._levels.get(progress.level)
         self._levels = {k: p for k, p in self._levels.items() if k < progress.level}
-        if not self._levels:
+        is_new = before is None or before.text != progress.text or before.done > progress.done
+        if not self._levels and is_new:
             # From here on: what an earlier run had finished says nothing of the pace.
             self._start = (time.monotonic(), _fraction({progress.level: progress}))
         self._levels[progress.level] = progress
