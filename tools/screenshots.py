@@ -42,8 +42,8 @@ LOOK = ("Nuclei", "Sensor", "tracks", "annotations")
 def open_sample(tour: Tour) -> None:
     """Open the sample, and a well of its plate."""
     tour.doing = "1. open"
+    tour.menu("File", "Open Sample", "Simulated infection time-lapse (napari-dynaclr)")
     home = tour.open_dock("Open dataset")
-    tour.press(home.sample)
     tour.until(lambda: tour.bench.session.fov is not None, "the sample", 600)
     tour.settle()
     home.progress.tell("")
@@ -148,6 +148,7 @@ def annotate(tour: Tour, truth: Truth) -> None:
     tour.choose(panel.form.review.by, "unlabelled clusters")
     tour.press(panel.form.review.fill_button)
     tour.settle()
+    tour.check(len(panel.form.review.patches) > 20, "the queue is nearly empty")
     tour.go(13)
     tour.pause(500)
     tour.picture("annotate")
@@ -189,6 +190,7 @@ def review(tour: Tour) -> None:
     tour.choose(panel.form.review.by, "most uncertain")
     tour.press(panel.form.review.fill_button)
     tour.settle()
+    tour.check(len(panel.form.review.patches) > 20, "the queue is nearly empty")
     for _ in range(3):
         tour.key("Q")
         tour.settle()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import napari
 import numpy as np
 import pandas as pd
+from napari.utils.notifications import NotificationSeverity, notification_manager
 from PIL import Image
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget
 
+from napari_dynaclr.gui.workbench import workbench
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from napari.utils.notifications import Notification
     from qtpy.QtWidgets import QWidget
 
     from napari_dynaclr.gui.open.plate_map import PlateMap
@@ -27,6 +32,9 @@ SIZE = (1280, 800)
 
 MOST = 400_000
 """Bytes of a picture."""
+
+PLUGIN = "napari-dynaclr"
+"""What napari calls it in its menus."""
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -45,10 +53,6 @@ class Tour:
     """
 
     def __init__(self, pictures: Path) -> None:
-        import napari
-
-        from napari_dynaclr.gui.workbench import workbench
-
         self.pictures = pictures
         self.doing = "open a window"
         self.viewer = napari.Viewer(show=False)
@@ -59,7 +63,13 @@ class Tour:
         self.window.activateWindow()
         self.bench = workbench(self.viewer)
         self.docks: dict[str, QDockWidget] = {}
+        notification_manager.notification_ready.connect(self._noticed)
+        self._problem = ""
         self.pause(500)
+
+    def _noticed(self, notice: Notification) -> None:
+        if notice.severity >= NotificationSeverity.WARNING:
+            self._problem = self._problem or notice.message
 
     def resize(self, width: int, height: int) -> None:
         """Make the window another size."""
@@ -215,8 +225,8 @@ class Tour:
         beside
             To the right of this one; else as a tab among those that are there.
         """
-        self.menu("Plugins", "DynaCLR", name)
-        widget = part = self.viewer.window.dock_widgets[f"{name} (DynaCLR)"]
+        self.menu("Plugins", PLUGIN, name)
+        widget = part = self.viewer.window.dock_widgets[f"{name} ({PLUGIN})"]
         while not isinstance(part, QDockWidget):
             part = part.parentWidget()
         others = [one for known, one in self.docks.items() if known not in (name, "Lineage")]
@@ -272,6 +282,7 @@ class Tour:
         """Save what is in the window."""
         self.viewer.status = self.viewer.status  # a tip that came late must not stay
         QApplication.processEvents()
+        self.check(not self._problem, self._problem)
         shot = self.viewer.window.screenshot(flash=False, canvas_only=False)
         path = self.pictures / f"gui-{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -413,7 +413,8 @@ def test_a_runner_that_nobody_closes_ends_its_threads(qtbot):
     before = our_threads()
     runner = Runner()
     run = runner.start("work", lambda _job: None)
-    qtbot.waitUntil(lambda: run.is_over)
+    with qtbot.waitSignal(run.ended):
+        pass
     del runner, run
 
     def ended():

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from napari.components import ViewerModel
 from napari.utils.notifications import NotificationSeverity, notification_manager
 
 from napari_dynaclr import open_dataset, params, segment
@@ -20,12 +21,21 @@ from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.gui import workbench as module
 from napari_dynaclr.gui.runner import RunState
-from napari_dynaclr.gui.workbench import workbench
+from napari_dynaclr.gui.workbench import Workbench, workbench
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.plate import plate_status
 
 LONG = 30_000
+
+
+@pytest.fixture
+def empty_bench(qtbot, idle):
+    """A workbench whose viewer has no window: what Qt draws is not what is tested here."""
+    made = Workbench(ViewerModel())
+    yield made
+    idle(made)
+    made.close()
 
 
 @pytest.fixture
@@ -412,7 +422,9 @@ def test_a_stage_of_a_dataset_that_is_closed_shows_nothing_in_the_next(
     )
     run = bench.run_stage("segment", params("segment"), ["B/1/0"], found.append)
     bench.open(other, workspace=tmp_path / "other.dynaclr")
-    qtbot.waitUntil(lambda: bench.session.fov is not None and bench.session.fov.name == "C/3/0")
+    qtbot.waitUntil(
+        lambda: bench.session.fov is not None and bench.session.fov.name == "C/3/0", timeout=LONG
+    )
     bench.session.results_changed.connect(events.append)
     shown = names(bench.viewer)
     go.set()

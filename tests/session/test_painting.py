@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -233,13 +234,15 @@ def test_states_can_be_entered_while_they_are_painted(dataset):
             node, state = int(generator.integers(n)), ("infected", "")[int(generator.integers(2))]
             marks.put("A/1/0", node, "infection", Given(state, False))
 
-    window = threading.Thread(target=click)
+    window, usual = threading.Thread(target=click), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # as often as on a day of bad luck
     window.start()
     try:
         for _ in range(60):
             found = colours(dataset, cells, Kind.STATE, "infection", marks)
             assert len(found.index) == n
     finally:
+        sys.setswitchinterval(usual)
         stop.set()
         window.join()
 

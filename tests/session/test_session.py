@@ -197,7 +197,7 @@ def test_scopes_name_fovs(session, dataset):
 
 def test_a_well_is_not_another_whose_name_begins_the_same(make_plate):
     image = np.zeros((1, 1, 1, 4, 4), np.uint16)
-    plate = open_dataset(make_plate("p.zarr", {n: image for n in ("A/1/0", "A/10/0", "A/1/1")}))
+    plate = open_dataset(make_plate("p.zarr", dict.fromkeys(("A/1/0", "A/10/0", "A/1/1"), image)))
     session = Session()
     session.open(plate)
     session.show(plate["A/1/0"])

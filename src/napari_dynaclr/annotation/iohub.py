@@ -13,6 +13,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.journal import Mark
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, validate_nodes
+from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.core.tasks import UNKNOWN, refuse_typos, task_of_column
 
 if TYPE_CHECKING:
@@ -52,23 +53,24 @@ def read(dataset: Dataset, params: IohubParams, job: Job) -> tuple[list[Mark], s
     path = Path(params.path).expanduser()
     marks: list[Mark] = []
     whole = read_csv(path, "annotation table")
-    columns = [str(name) for name in whole if task_of_column(str(name))]
+    known = read_tasks(dataset.workspace)
+    columns = {
+        str(name): task for name in whole if (task := task_of_column(str(name), known)) is not None
+    }
     if not columns:
         raise InvalidInput(
             f"{path} has no column of states such as infection_state: it has "
             f"{', '.join(map(str, whole.columns))}."
         )
-    for column in columns:
-        task = task_of_column(column)
-        refuse_typos(whole[column].dropna().astype(str), task.name if task else column, path)
+    for column, task in columns.items():
+        refuse_typos(whole[column].dropna().astype(str), task, path)
     for fov, table in job.track(_by_fov(dataset, whole, path), "match annotations"):
         made_on = dataset.workspace.key("tracks", fov) or ""
         matched = _match(table, dataset.workspace.tracks(fov), fov.scale)
-        for column in columns:
-            task = task_of_column(column)
+        for column, task in columns.items():
             given = matched[matched[column].notna() & (matched[column] != UNKNOWN)]
             marks += [
-                _mark(row, fov.name, task.name if task else column, str(state), made_on)
+                _mark(row, fov.name, task.name, str(state), made_on)
                 for row, state in zip(given.itertuples(), given[column], strict=True)
             ]
     if not marks:

@@ -14,7 +14,8 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.journal import Mark
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, require_columns
-from napari_dynaclr.core.tasks import refuse_typos
+from napari_dynaclr.core.taskbook import read_tasks
+from napari_dynaclr.core.tasks import find_task, refuse_typos
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -115,7 +116,8 @@ def read(dataset: Dataset, params: PointsParams, job: Job) -> tuple[list[Mark], 
     table = read_points(Path(params.path).expanduser(), params.state)
     if table.empty:
         raise InvalidInput(f"{params.path} holds no points: there is nothing to annotate.")
-    refuse_typos(table["state"].astype(str), params.task, params.path)
+    task = find_task(params.task, read_tasks(dataset.workspace))
+    refuse_typos(table["state"].astype(str), task, params.path)
     if "fov_name" not in table:
         if len(dataset.fov_names) > 1:
             raise InvalidInput(

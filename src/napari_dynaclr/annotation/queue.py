@@ -11,6 +11,7 @@ from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.shards import nodes
+from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.core.tasks import UNKNOWN, Task, find_task
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def review(
     if count < 1:
         raise InvalidInput(f"count = {count}: ask for one cell at least.")
     job = job or Job()
-    found = find_task(task)
+    found = find_task(task, read_tasks(dataset.workspace))
     given = _states(dataset, found)
     tables: list[pd.DataFrame] = []
     values: list[NDArray[np.floating]] = []

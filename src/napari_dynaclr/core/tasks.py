@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 UNKNOWN = "unknown"
 """State of a cell that someone looked at and could not decide."""
@@ -112,37 +112,45 @@ TASKS: tuple[Task, ...] = (
 """Tasks known from the start; any other name is a task of the user's own."""
 
 
-def find_task(name: str) -> Task:
-    """Return a known task, or the user's own with the column ``<name>_state``."""
-    for task in TASKS:
+def find_task(name: str, tasks: Sequence[Task] = TASKS) -> Task:
+    """Return a known task, or a new one with the column ``<name>_state``.
+
+    Parameters
+    ----------
+    name
+        Of the task or of its column.
+    tasks
+        The known ones, such as those of a dataset.
+    """
+    for task in tasks:
         if name in (task.name, task.column):
             return task
     return Task(name, f"{name}_state")
 
 
-def task_of_column(column: str) -> Task | None:
+def task_of_column(column: str, tasks: Sequence[Task] = TASKS) -> Task | None:
     """Return the task that a column of an annotation table belongs to, or None."""
-    for task in TASKS:
+    for task in tasks:
         if column == task.column:
             return task
     name = column.removesuffix("_state")
     return Task(name, column) if name and name != column else None
 
 
-def refuse_typos(states: Iterable[str], task: str, source: object) -> None:
-    """Check that no state is a misspelt one of a known task; other states are one's own.
+def refuse_typos(states: Iterable[str], task: Task, source: object) -> None:
+    """Check that no state is a misspelt one of a task; other states are one's own.
 
     Raises
     ------
     InvalidInput
         Naming the state and the one that was probably meant.
     """
-    known = find_task(task).state_names
+    known = {name.casefold(): name for name in task.state_names}
     for state in dict.fromkeys(states):
-        if not known or state in (*known, UNKNOWN):
+        if state in (*known.values(), UNKNOWN):
             continue
         near = difflib.get_close_matches(state.strip().casefold(), known, n=1, cutoff=0.85)
         if near:
             raise InvalidInput(
-                f"{source}: '{state}' is no state of {task}: did you mean '{near[0]}'?"
+                f"{source}: '{state}' is no state of {task.name}: did you mean '{known[near[0]]}'?"
             )

@@ -146,7 +146,7 @@ class Run(QObject):
 
     # -- on the GUI thread ------------------------------------------------
 
-    @Slot(str, object)
+    @Slot(str, object)  # type: ignore[untyped-decorator]
     def _receive(self, what: str, value: Any) -> None:
         if what == "progress":
             if not self._pause.isActive():

@@ -100,7 +100,7 @@ def _states(
     The same whether given or predicted, so that a state has one colour everywhere.
     """
     more = (*(prediction.states if prediction else ()), *sorted(marks.counts(task)))
-    known = next((one for one in tasks if one.name == task), find_task(task))
+    known = find_task(task, tasks)
     names = tuple(dict.fromkeys(state for state in (*known.state_names, *more) if state != UNKNOWN))
     spare = distinct(20)[::-1]
     colours = [

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -569,14 +567,3 @@ def test_opened_again_it_is_as_it_was_and_nothing_is_left_behind(widget, bench, 
     qtbot.wait(50)
     new = set(QApplication.topLevelWidgets()) - before
     assert [one for one in new if type(one).__module__.startswith("napari_dynaclr")] == []
-
-
-def test_a_hundred_thousand_marks_do_not_block(widget, bench, qtbot):
-    session = bench.session
-    for i in range(100_000):
-        session.marks.put("A/1/1", i + 10**6, "infection", Given("infected", i % 2 == 0))
-    start = time.perf_counter()
-    widget._marks_changed()
-    widget._count()
-    widget.form.next.click()
-    assert time.perf_counter() - start < 0.5  # some 50 ms together; room for a busy machine

@@ -61,7 +61,7 @@ def test_a_later_time_point_than_there_is_shows_the_last(dataset, read):
 def test_contrast_is_a_robust_sample_where_there_are_no_statistics(make_plate):
     random = np.random.default_rng(0)
     image = random.normal(100, 10, (3, 1, 1, 256, 256)).astype(np.float32)
-    image[0, 0, 0, ::64, ::64] = 1e6  # hot pixels
+    image[0, 0, 0, 0, 0] = 1e6  # a hot pixel
     dataset = open_dataset(make_plate("hot.zarr", {"A/1/0": image}))
     scene = prepare(dataset, dataset.fovs[0], ChunkCache())
     low, high = scene.layers["channel Nuclei"][1]["contrast_limits"]

@@ -286,6 +286,7 @@ class FovLayers:
         with layer.events.blocker_all():
             layer.selected_data = set()
             layer.data = found.data
+            layer.editable = False  # new data make it editable again
         if len(found.data):
             with layer.events.blocker_all():
                 layer.face_color = found.face
@@ -319,6 +320,8 @@ def _rank(role: str) -> int:
 def _replace(layer: Layer, data: Any, about: dict[str, Any]) -> None:
     """Show the same of another FOV: all that the user set on the layer stays."""
     layer.data = data
+    if isinstance(layer, Labels):
+        layer.editable = False  # new data make it editable again
     if tuple(layer.scale) != tuple(about["scale"]):
         layer.scale = about["scale"]
 

@@ -23,16 +23,13 @@ OWNER = "napari-dynaclr"
 """Key in the metadata of the layers that are ours; the value says what the layer shows."""
 
 _COLORMAPS = {
-    "phase": "gray",
-    "bf": "gray",
-    "brightfield": "gray",
-    "dic": "gray",
     "nucle": "bop blue",
     "membrane": "bop orange",
     "sensor": "magenta",
     "gfp": "green",
     "mcherry": "magenta",
 }
+"""By a part of the channel's name; grey for the rest, such as phase and bright field."""
 
 
 @dataclass(frozen=True)
