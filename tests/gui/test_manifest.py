@@ -61,7 +61,7 @@ def test_every_widget_opens_in_its_own_viewer(make_napari_viewer, qtbot):
 
 
 def test_the_readers_and_the_sample_are_known_to_napari(
-    make_napari_viewer, plate, qtbot, tmp_path, monkeypatch
+    make_napari_viewer, plate, qtbot, monkeypatch
 ):
     monkeypatch.setattr(samples, "sample_path", lambda: plate)
     viewer = make_napari_viewer()
@@ -73,10 +73,14 @@ def test_the_readers_and_the_sample_are_known_to_napari(
     assert len(viewer.layers) == 4
 
     viewer.open_sample(PLUGIN, "infection")
-    qtbot.waitUntil(lambda: bench.session.fov.name == "A/1/0", timeout=20_000)
+    qtbot.waitUntil(lambda: _name(bench) == "A/1/0", timeout=20_000)
     rest(bench, qtbot)
     assert len(bench.session.dataset.fov_names) == 4
     bench.close()
+
+
+def _name(bench) -> str:
+    return bench.session.fov.name if bench.session.fov is not None else ""
 
 
 def test_settings_and_what_is_shown_survive_closing_and_opening(
@@ -102,6 +106,6 @@ def test_settings_and_what_is_shown_survive_closing_and_opening(
     assert again is not widget
     panel = again.steps.panels["segment"]
     assert panel.form.values()["diameter"] == 14.0
-    assert panel.log.count() == 1
+    qtbot.waitUntil(lambda: panel.log.count() == 1)
     assert "cells" in viewer.layers
     bench.close()

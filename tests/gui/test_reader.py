@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import napari
 import numpy as np
 import pytest
+import zarr
 from napari.errors import NoAvailableReaderError
 from plain import PlainViewer, rest
 
@@ -25,7 +28,7 @@ class TestWhatIsOpened:
         assert [about["name"] for _, about, _ in layers] == ["Phase", "Nuclei", "Membrane", "Sensor"]
         data, about, kind = layers[0]
         assert (kind, data.shape) == ("image", (10, 1, 192, 192))
-        assert about["scale"][1:] == pytest.approx((1.0, 0.55, 0.55), rel=0.2)
+        assert about["scale"] == pytest.approx((1.0, 1.5, 0.55, 0.55))
 
     def test_in_a_viewer_it_is_opened_as_by_the_widget(
         self, plate, inside, fovs, monkeypatch, qtbot
@@ -56,8 +59,6 @@ def test_results_come_with_the_first_fov(processed, tmp_path):
     # Results are looked for beside the dataset.
     link = tmp_path / "here" / "plate.zarr"
     link.parent.mkdir()
-    import shutil
-
     shutil.copytree(processed.root, link)
     shutil.copytree(processed.workspace.path, link.with_name("plate.dynaclr"))
     names = [about["name"] for _, about, _ in read_first_fov(str(link))]
@@ -74,8 +75,6 @@ def plain_folder(folder: Path) -> Path:
 
 
 def plain_array(folder: Path) -> Path:
-    import zarr
-
     zarr.create_array(folder / "array.zarr", shape=(3, 3), dtype="u1")
     return folder / "array.zarr"
 
@@ -101,5 +100,9 @@ def test_napari_says_in_a_line_that_a_folder_is_not_for_us(tmp_path):
 
 
 def test_a_plate_without_fovs_is_declined_in_a_line(make_plate):
+    root = make_plate("empty.zarr", {"A/1/0": np.ones((1, 1, 1, 8, 8), np.uint16)})
+    about = json.loads((root / ".zattrs").read_text())
+    about["plate"]["wells"] = []
+    (root / ".zattrs").write_text(json.dumps(about))
     with pytest.raises(InvalidInput, match="has no FOV in it: choose another dataset"):
-        read_first_fov(str(make_plate("empty.zarr", {})))
+        read_first_fov(str(root))

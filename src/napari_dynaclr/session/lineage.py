@@ -121,7 +121,7 @@ class Lineage:
 
 
 def lineage_of(cells: Cells, fov_name: str, track: int) -> Lineage | None:
-    """Lay out the lineage of a track; None if there is no such track. One pass over the FOV.
+    """Lay out the lineage of a track; None if there is no such track.
 
     Parameters
     ----------
@@ -130,21 +130,7 @@ def lineage_of(cells: Cells, fov_name: str, track: int) -> Lineage | None:
     fov_name, track
         The track.
     """
-    rows = cells.rows_of(fov_name)
-    tracks, parents = cells.track[rows], cells.parent[rows]
-    first = np.flatnonzero(np.diff(tracks, prepend=-1))
-    born = first[parents[first] >= 0]
-    mother = dict(zip(tracks[born].tolist(), parents[born].tolist(), strict=True))
-    daughters: dict[int, list[int]] = {}
-    for one, parent in mother.items():
-        daughters.setdefault(parent, []).append(one)
-    # A table from elsewhere may name a parent that is not there, or go round in a circle.
-    root, seen = track, {track}
-    while (above := mother.get(root, -1)) >= 0 and above not in seen:
-        if not len(cells.of_track(fov_name, above)):
-            break
-        root = above
-        seen.add(root)
+    root = cells.lineage(fov_name, track)[0]
     lanes: list[Lane] = []
     placed: set[int] = set()
     waiting = [(root, -1)]
@@ -156,7 +142,7 @@ def lineage_of(cells: Cells, fov_name: str, track: int) -> Lineage | None:
         placed.add(one)
         lanes.append(Lane(one, parent, own, cells.t[own]))
         here = len(lanes) - 1
-        waiting += [(d, here) for d in sorted(daughters.get(one, []), reverse=True)]
+        waiting += [(d, here) for d in sorted(cells.daughters(fov_name, one), reverse=True)]
     return Lineage(fov_name, tuple(lanes)) if lanes else None
 
 
