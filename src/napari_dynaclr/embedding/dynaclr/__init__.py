@@ -1,0 +1,1 @@
+"""DynaCLR: the contrastive encoder, its weights, and embedding with it."""
