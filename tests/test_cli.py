@@ -52,7 +52,7 @@ def test_the_help_of_a_method_lists_its_settings_with_defaults_and_bounds(method
     for name, field in method.params_class().model_fields.items():
         assert f"--{name.replace('_', '-')}" in said
         assert flat(field.description) in said
-        if not field.is_required() and field.default not in ("", ()):
+        if not field.is_required() and field.default not in ("", (), None):
             assert f"[default: {field.default}]" in said
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
+from importlib.util import find_spec
 
 import pandas as pd
 import pytest
@@ -32,7 +34,9 @@ RESULTS = {
     "classify": ["embeddings"],
     "evaluate": [],
 }
-SLOW = {("project", "umap"), ("evaluate", "tracking")}
+SLOW = {("project", "umap"), ("evaluate", "tracking"), ("embed", "imagenet")}
+# Where the networks' extra is not installed, their methods are not to be tested.
+NETWORKS = all(map(find_spec, ("torch", "timm", "safetensors", "pooch")))
 
 every_method = pytest.mark.parametrize(
     "method",
@@ -40,7 +44,12 @@ every_method = pytest.mark.parametrize(
         pytest.param(
             m,
             id=f"{m.stage}-{m.name}",
-            marks=pytest.mark.slow if (m.stage, m.name) in SLOW else (),
+            marks=[
+                *([pytest.mark.slow] if (m.stage, m.name) in SLOW else []),
+                pytest.mark.skipif(
+                    m.extra == "torch" and not NETWORKS, reason="the extra 'torch' is missing"
+                ),
+            ],
         )
         for m in METHODS
         if m.stage in STAGES
@@ -48,8 +57,40 @@ every_method = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(scope="session")
+def encoders(tmp_path_factory):
+    """Return a function that writes a network's weights, random ones, once."""
+
+    @cache
+    def write(name):
+        import timm
+        import torch
+
+        from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
+        from napari_dynaclr.embedding.dynaclr.checkpoint import save_encoder
+        from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
+
+        path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+        if name == "imagenet":
+            torch.save(timm.create_model("convnext_tiny").state_dict(), path)
+        else:
+            flat = (1, 4, 4)
+            network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
+            about = {"source_channels": ["Sensor"], "normalization": ["cell-percentiles"]}
+            save_encoder(path, network, {**about, "patch_size": 32})
+        return str(path)
+
+    return write
+
+
 @pytest.fixture
-def settings(truth, tmp_path):
+def weights(method, encoders):
+    """A file of weights, for the methods that need one."""
+    return encoders(method.name) if method.extra == "torch" else ""
+
+
+@pytest.fixture
+def settings(truth, tmp_path, weights):
     """What a method cannot do without, and a change of its settings that matters."""
     states = pd.read_csv(truth / "annotations.csv")
     states = states[states["fov_name"] == FOV]
@@ -69,6 +110,11 @@ def settings(truth, tmp_path):
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
             ("embed", "features"): ({}, {"ring": 4.0}),
+            ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
+            ("embed", "imagenet"): (
+                {"channels": ["Sensor"], "weights": weights, "patch_size": 32},
+                {"channels": ["Phase"]},
+            ),
             ("project", "phate"): ({}, {"knn": 8}),
             ("project", "umap"): ({}, {"neighbors": 8}),
             ("annotate", "points"): (

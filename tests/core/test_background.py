@@ -6,7 +6,7 @@ import time
 import pytest
 
 from napari_dynaclr import Job
-from napari_dynaclr.core.background import read_ahead
+from napari_dynaclr.core.background import in_background, read_ahead
 from napari_dynaclr.core.errors import Cancelled
 
 
@@ -86,3 +86,16 @@ def test_leaving_early_ends_the_thread():
     for _ in read_ahead(items(), Job()):
         break
     assert closed.wait(5)
+
+
+def test_work_that_cannot_be_interrupted_is_left_alone_when_cancelled():
+    assert in_background(lambda: 3, Job()) == 3
+    with pytest.raises(ZeroDivisionError):
+        in_background(lambda: 1 / 0, Job())
+    release, job = threading.Event(), Job()
+    threading.Timer(0.2, job.cancel).start()
+    start = time.monotonic()
+    with pytest.raises(Cancelled):
+        in_background(lambda: release.wait(30), job)
+    assert time.monotonic() - start < 2
+    release.set()

@@ -82,7 +82,9 @@ def test_some_times_read_only_their_chunks_once(
         patch.setattr(
             kind,
             "read",
-            lambda self, start, stop, c: asked.append((start, stop)) or plain(self, start, stop, c),
+            lambda self, start, stop, *rest: (
+                asked.append((start, stop)) or plain(self, start, stop, *rest)
+            ),
         )
         found = dict(fov.frames(["channel_0"], sorted(times)))
     assert list(found) == sorted(times)

@@ -89,3 +89,12 @@ def test_digest_depends_on_the_values_only(diameter, rounds, mode):
     assert one.digest() == again.digest()
     other = Example(diameter=diameter, rounds=rounds + 1, mode=mode)
     assert one.digest() != other.digest()
+
+
+def test_what_only_changes_the_speed_is_not_in_the_digest():
+    class Settings(Params):
+        size: int = 3
+        threads: int = Field(2, json_schema_extra={"speed_only": True})
+
+    assert Settings(threads=8).digest() == Settings().digest()
+    assert Settings(size=4).digest() != Settings().digest()

@@ -162,3 +162,38 @@ def test_cancel_stops_at_the_next_time_point(movie):
             seen.append(batch.t)
             job.cancel()
     assert seen == [0]
+
+
+def test_a_time_point_with_many_cells_comes_in_parts(movie):
+    _, fov = movie
+    tracks = cells([(t, 1, 8, y) for y in range(5) for t in (2, 0)])
+    whole = list(iter_patches(fov, tracks, ["Phase"], (1, 3, 3)))
+    parts = list(iter_patches(fov, tracks, ["Phase"], (1, 3, 3), most=2))
+    assert [batch.t for batch in parts] == [0, 0, 0, 2, 2, 2]
+    assert [len(batch.rows) for batch in parts] == [2, 2, 1] * 2
+    for name in ("rows", "patches", "at_border"):
+        joined = np.concatenate([getattr(batch, name) for batch in parts])
+        np.testing.assert_array_equal(joined, np.concatenate([getattr(b, name) for b in whole]))
+
+
+def test_a_first_slice_holds_for_all_cells_and_only_those_slices_are_read(movie, chunk_reads):
+    data, fov = movie
+    tracks = cells([(0, 0, 8, 8), (0, 2, 8, 8)])
+    chunk_reads.clear()
+    (batch,) = iter_patches(fov, tracks, ["Phase"], (2, 5, 5), z_start=1)
+    for patch in batch.patches:
+        np.testing.assert_array_equal(patch, data[0, :1, 1:3, 6:11, 6:11])
+    assert not batch.at_border.any()
+    assert len(chunk_reads) == 2 * 2
+    assert tracks["z"].tolist() == [0, 2]
+
+
+def test_nan_are_left_for_the_caller_to_see(tmp_path, write_image, pixels):
+    data = pixels((1, 1, 1, 16, 16)).astype("f4")
+    data[..., 8, 8] = np.nan
+    path = write_image(tmp_path / "i.zarr", data, channels=["Phase"])
+    fov, tracks = open_dataset(path).fovs[0], cells([(0, 0, 8, 8)])
+    (filled,) = iter_patches(fov, tracks, ["Phase"], (1, 3, 3))
+    (raw,) = iter_patches(fov, tracks, ["Phase"], (1, 3, 3), fill_nan=False)
+    assert np.isfinite(filled.patches).all()
+    assert np.isnan(raw.patches).sum() == 1

@@ -15,6 +15,8 @@ from napari_dynaclr.terminal import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic.fields import FieldInfo
+
     from napari_dynaclr.core.params import Params
 
 _SUMMARY = {
@@ -126,7 +128,7 @@ class MethodCommand(click.Command):
 def _options(kind: type[Params]) -> list[click.Option]:
     """Make one option of each field of some settings."""
     options = []
-    for name, field in kind.model_fields.items():
+    for name, field in sorted(kind.model_fields.items(), key=_is_advanced):
         flag = name.replace("_", "-")
         default = "" if field.is_required() else _default(field.default)
         text = f"{field.description or field.title or name}{_bounds(field)}"
@@ -154,7 +156,13 @@ def _options(kind: type[Params]) -> list[click.Option]:
     return options
 
 
-_METAVARS = {str(int): "INTEGER", str(float): "NUMBER"}
+_METAVARS = {str(int): "INTEGER", str(int | None): "INTEGER", str(float): "NUMBER"}
+
+
+def _is_advanced(named: tuple[str, FieldInfo]) -> bool:
+    """Whether an option is one of those that few people need: they come last."""
+    extra = named[1].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("advanced"))
 
 
 def _bounds(field: Any) -> str:
@@ -170,4 +178,4 @@ def _bounds(field: Any) -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value in ("", ()) else f" [default: {value}]"
+    return "" if value in ("", (), None) else f" [default: {value}]"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from napari_dynaclr.core.job import Job
 
@@ -15,7 +16,23 @@ _POLL = 0.1
 """Seconds between looks at whether the job was cancelled."""
 
 
-def read_ahead[T](items: Iterable[T], job: Job, depth: int = 2) -> Iterator[T]:
+def in_background[T](work: Callable[[], T], job: Job) -> T:
+    """Do something that cannot be interrupted, such as importing torch, and return its result.
+
+    A cancelled job stops at once; the work then ends by itself, and its result is dropped.
+
+    Parameters
+    ----------
+    work
+        What to do, in a thread.
+    job
+        For cancelling.
+    """
+    with closing(read_ahead((work() for _ in range(1)), job)) as done:
+        return next(done)
+
+
+def read_ahead[T](items: Iterable[T], job: Job, depth: int = 2) -> Generator[T]:
     """Iterate over ``items``, of which a thread prepares the next ones meanwhile.
 
     A cancelled job stops at once, also while the thread is busy with an item or

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from enum import Enum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.errors import InvalidInput, MissingExtra
@@ -58,6 +59,19 @@ def choose_device(wanted: Device = Device.AUTO) -> Device:
             f"choose {' or '.join(device.value for device in [Device.AUTO, *found])}."
         )
     return wanted
+
+
+def require_networks() -> None:
+    """Check that what networks need is installed, before anything is downloaded for them.
+
+    Raises
+    ------
+    MissingExtra
+        If torch, timm or safetensors is not.
+    """
+    for package in ("torch", "timm", "safetensors"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "torch")
 
 
 @contextmanager

@@ -138,6 +138,8 @@ class Fov:
         times: Iterable[int] | None = None,
         *,
         allow_empty: bool = False,
+        fill_nan: bool = True,
+        slices: slice = slice(None),
     ) -> Iterator[tuple[int, NDArray[Any]]]:
         """Read time points in order, each source chunk once.
 
@@ -152,11 +154,15 @@ class Fov:
             Ascending time points; all by default.
         allow_empty
             Let frames through that hold nothing but zeros or NaN.
+        fill_nan
+            Set stray NaN to the frame's median.
+        slices
+            Slices to read.
 
         Yields
         ------
         tuple
-            (t, array of shape (C, Z, Y, X)); stray NaN are set to the frame's median.
+            (t, array of shape (C, Z, Y, X)).
 
         Raises
         ------
@@ -176,23 +182,28 @@ class Fov:
         while position < len(wanted):
             block = wanted[position] // step
             here = [t for t in wanted[position:] if t // step == block]
-            data = self._read(sources, channels, here[0], here[-1] + 1)
+            data = self._read(sources, channels, here[0], here[-1] + 1, slices)
             for t in here:
                 frame = np.stack([channel_data[t - here[0]] for channel_data in data])
                 if not allow_empty:
                     self._refuse_empty(frame, channels, t)
-                yield t, _fill_nan(frame)
+                yield t, _fill_nan(frame) if fill_nan else frame
             position += len(here)
 
     def _read(
-        self, sources: list[tuple[Multiscale, int]], names: Sequence[str], start: int, stop: int
+        self,
+        sources: list[tuple[Multiscale, int]],
+        names: Sequence[str],
+        start: int,
+        stop: int,
+        slices: slice = slice(None),
     ) -> list[NDArray[Any]]:
         """Read (T, Z, Y, X) of each channel; channels of one array in one request."""
         result: dict[int, NDArray[Any]] = {}
         for source in {id(s): s for s, _ in sources}.values():
             places = [i for i, (s, _) in enumerate(sources) if s is source]
             try:
-                data = source.read(start, stop, [sources[i][1] for i in places])
+                data = source.read(start, stop, [sources[i][1] for i in places], slices)
             except UNREADABLE as error:
                 until = f"-{stop - 1}" if stop - start > 1 else ""
                 raise InvalidInput(

@@ -179,9 +179,13 @@ class Multiscale:
             return ""
         return hashlib.sha256(first).hexdigest()[:16]
 
-    def read(self, start: int, stop: int, channels: Sequence[int]) -> NDArray[Any]:
-        """Read time points ``start`` to ``stop`` of some channels: (C, T, Z, Y, X)."""
+    def read(
+        self, start: int, stop: int, channels: Sequence[int], slices: slice = slice(None)
+    ) -> NDArray[Any]:
+        """Read time points ``start`` to ``stop`` of some channels and slices: (C, T, Z, Y, X)."""
         index: list[Any] = [slice(None)] * self.array.ndim
+        if "z" in self.axes:
+            index[self.axes.index("z")] = slices
         if "t" in self.axes:
             index[self.axes.index("t")] = slice(start, stop)
         unique = sorted(set(channels))

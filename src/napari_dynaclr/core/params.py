@@ -63,6 +63,16 @@ class Params(BaseModel):
         return f"{name} = {detail['input']!r}: {message}"
 
     def digest(self) -> str:
-        """Short hash of the settings; equal settings give equal digests."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Short hash of the settings; equal settings give equal digests.
+
+        Fields that say ``json_schema_extra={"speed_only": True}`` are left out: they
+        change how fast a result is there, not what it is.
+        """
+        only_speed = {
+            name
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict)
+            and field.json_schema_extra.get("speed_only")
+        }
+        text = json.dumps(self.model_dump(mode="json", exclude=only_speed), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

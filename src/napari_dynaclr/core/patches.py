@@ -48,12 +48,17 @@ def iter_patches(
     size: tuple[int, int, int],
     border: Border = "clamp",
     job: Job | None = None,
+    *,
+    most: int | None = None,
+    z_start: int | None = None,
+    allow_empty: bool = False,
+    fill_nan: bool = True,
 ) -> Iterator[PatchBatch]:
     """Crop every cell of a table, time point by time point.
 
     Each source chunk is read once; memory holds one time point (or as many as
-    share a chunk). No cell is dropped: at the border the window is moved inward
-    ("clamp") or filled up by reflection ("pad"), and the cell is flagged.
+    share a chunk), and ``most`` patches. No cell is dropped: at the border the window
+    is moved inward ("clamp") or filled up by reflection ("pad"), and the cell is flagged.
 
     Parameters
     ----------
@@ -69,24 +74,39 @@ def iter_patches(
         What to do where the window leaves the image.
     job
         For cancelling.
+    most
+        Cells of a batch; those of a time point that has more come in several.
+    z_start
+        First slice of every patch; by default patches are centred on their cells.
+    allow_empty, fill_nan
+        See :meth:`~napari_dynaclr.core.fov.Fov.frames`.
 
     Yields
     ------
     PatchBatch
-        One per time point that has cells, in ascending order of t.
+        One per time point that has cells, or more, in ascending order of t.
     """
     times = tracks["t"].to_numpy()
-    centres = tracks[["z", "y", "x"]].to_numpy(dtype=float)
+    centres = tracks[["z", "y", "x"]].to_numpy(dtype=float, copy=True)
     order = np.argsort(times, kind="stable")
     wanted, first = np.unique(times[order], return_index=True)
     # Split at every start: the part before the first is empty, also when there are no cells.
     groups = dict(zip(wanted.tolist(), np.split(order, first)[1:], strict=True))
-    for t, frame in fov.frames(channels, wanted.tolist()):
-        if job is not None:
-            job.check()
-        rows = groups[t]
-        patches, at_border = crop(frame, centres[rows], size, border)
-        yield PatchBatch(t, rows, patches, at_border)
+    slices = slice(None)
+    if z_start is not None:
+        slices = slice(z_start, z_start + size[0])
+        centres[:, 0] = (size[0] - 1) / 2
+    frames = fov.frames(
+        channels, wanted.tolist(), allow_empty=allow_empty, fill_nan=fill_nan, slices=slices
+    )
+    for t, frame in frames:
+        step = most or len(groups[t])
+        for first_row in range(0, len(groups[t]), step):
+            if job is not None:
+                job.check()
+            rows = groups[t][first_row : first_row + step]
+            patches, at_border = crop(frame, centres[rows], size, border)
+            yield PatchBatch(t, rows, patches, at_border)
 
 
 def crop(

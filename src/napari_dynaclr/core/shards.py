@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+PROJECTIONS = "X_projections"
+"""Where a network's projections are kept, as VisCy does: no map to be looked at."""
+
 _ROWS = 65_536
 """Rows that are worked on at a time where doubles are needed."""
 
@@ -128,6 +131,8 @@ def read_parts(path: Path) -> dict[str, Any]:
     predictions: dict[str, tuple[tuple[str, ...], NDArray[np.float32]]] = {}
     for name in held:
         task = name.removeprefix("predicted_").removesuffix("_proba")
+        if name == PROJECTIONS:
+            continue
         if name.startswith("X_"):
             maps[name.removeprefix("X_")] = np.asarray(held[name], np.float32)
         elif name == f"predicted_{task}_proba":

@@ -72,7 +72,7 @@ PRESETS = {
             f"{_VISCY}/DynaCLR_models/DynaCLR-DENV/VS_n_Ph/epoch=94-step=2375.ckpt",
             "convnext_tiny",
             {
-                "channels": ("Phase3D", "RFP"),
+                "source_channels": ("Phase3D", "RFP"),
                 "depth": 30,
                 "z_start": 15,
                 "patch_size": 160,

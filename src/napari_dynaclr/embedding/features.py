@@ -7,6 +7,7 @@ radial intensity profile, texture. Every column is described in ``var``.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from skimage.measure import regionprops_table
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import normalize, statistics
 from napari_dynaclr.core.params import Params
-from napari_dynaclr.embedding import FrameEmbedding
+from napari_dynaclr.embedding import Embedder, FrameEmbedding
 from napari_dynaclr.embedding.cells import PERCENTILES, Cells
 
 if TYPE_CHECKING:
@@ -113,6 +114,15 @@ def columns(fov: Fov, params: FeaturesParams) -> pd.DataFrame:
                 "minus the mean of the whole disc"
             )
     return pd.DataFrame({"description": list(described.values())}, index=list(described))
+
+
+@contextmanager
+def open_embedder(dataset: Dataset, params: FeaturesParams, _job: Job) -> Iterator[Embedder]:
+    """Make ready for a run."""
+    yield Embedder(
+        lambda fov, tracks, times, job: embed_fov(dataset, fov, tracks, times, params, job),
+        lambda fov: columns(fov, params),
+    )
 
 
 def embed_fov(

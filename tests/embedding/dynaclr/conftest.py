@@ -36,6 +36,8 @@ def mini():
         config = EncoderConfig(
             "convnext_mini", channels, depth, kernel, kernel, hidden=48, projection=8, **more
         )
-        return shake(ContrastiveEncoder(config), seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return shake(ContrastiveEncoder(config), seed)
 
     return make

@@ -50,6 +50,11 @@ def newer(network):
     }
 
 
+def wrongly_named(network, path):
+    torch.save(lightning(network), path.with_suffix(".ckpt"))
+    path.with_suffix(".ckpt").rename(path)
+
+
 FORMS = {
     "lightning.ckpt": lambda n, p: torch.save(lightning(n), p),
     "plain.pt": lambda n, p: torch.save(n.state_dict(), p),
@@ -63,6 +68,8 @@ FORMS = {
         {"state_dict": {f"model._orig_mod.{k}": v for k, v in n.state_dict().items()}}, p
     ),
     "no.suffix": lambda n, p: torch.save(lightning(n), p),
+    "wrongly-named.safetensors": wrongly_named,
+    "wrongly-named.pt": lambda n, p: save_file(n.state_dict(), p),
 }
 
 
@@ -119,7 +126,11 @@ def cut(path, part=0.5):
     path.write_bytes(content[: int(len(content) * part)])
 
 
-def bad_files(folder, network):
+@pytest.fixture(scope="module")
+def bad_files(network, tmp_path_factory):
+    """A folder of files that are not what they seem."""
+    folder = tmp_path_factory.mktemp("bad")
+
     def file(name):
         return folder / name
 
@@ -147,6 +158,7 @@ def bad_files(folder, network):
     torch.save({**state, "extra.weight": torch.zeros(2)}, file("more.pt"))
     torch.save({**state, "projection.4.bias": torch.zeros(3)}, file("size.pt"))
     torch.save({**state, "projection.4.bias": torch.full((8,), torch.nan)}, file("nan.pt"))
+    return folder
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -177,13 +189,12 @@ def bad_files(folder, network):
         ("absent.pt", "is no file: check the path"),
     ],
 )
-def test_a_bad_file_is_one_line_and_runs_no_code(network, tmp_path, monkeypatch, name, message):
+def test_a_bad_file_is_one_line_and_runs_no_code(bad_files, tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
-    bad_files(tmp_path, network)
     with pytest.raises(InvalidInput, match=message) as caught:
-        load_encoder(tmp_path / name)
+        load_encoder(bad_files / name)
     assert "\n" not in str(caught.value)
-    assert str(tmp_path / name) in str(caught.value)
+    assert str(bad_files / name) in str(caught.value)
     assert not (tmp_path / PWNED).exists()
 
 

@@ -135,8 +135,12 @@ def field_strategy(info) -> st.SearchStrategy[Any]:
         return numbers
     if kind is int:
         return st.integers(low, high)
+    if kind == int | None:
+        return st.none() | st.integers(low, high)
     if kind is str:
         return text_strategy(info)
+    if kind == tuple[str, ...] and (values := hints_of(info).get("values")):
+        return st.lists(st.sampled_from(values)).map(tuple)
     if kind == tuple[str, ...]:
         return st.lists(st.text()).map(tuple)
     return st.from_type(kind)
@@ -204,7 +208,8 @@ def test_hints_are_ones_that_the_form_knows():
     for method in METHODS:
         for info in method.params_class().model_fields.values():
             hints = hints_of(info)
-            assert set(hints) <= {"choices", "editable", "path", "filter", "advanced"}
+            known = {"choices", "editable", "path", "filter", "advanced", "speed_only", "values"}
+            assert set(hints) <= known
             assert hints.get("choices", "maps") in CHOICES
             assert hints.get("path", "any") in {"file", "folder", "any"}
 

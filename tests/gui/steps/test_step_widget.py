@@ -94,7 +94,7 @@ def test_another_method_brings_its_own_form(panel):
 
 
 def test_one_method_needs_no_choice(bench, qtbot):
-    panel = shown(bench, qtbot, "embed")
+    panel = shown(bench, qtbot, "classify")
     assert panel.method.count() == 1
     assert not panel.method.isVisible()
 

@@ -68,10 +68,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if kind is WeightKind.SAFETENSORS:
         return _read_safetensors(path)
     try:
-        with warnings.catch_warnings():
+        # As a file, not a path: torch goes by the name, which need not tell the form.
+        with path.open("rb") as file, warnings.catch_warnings():
             # It warns of unusual pickles, and then refuses them.
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidInput(_refusal(path, str(error))) from None
     except _UNREADABLE as error:
@@ -107,7 +108,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
 
 def _weights(content: Any, path: Path) -> dict[str, Tensor]:
     """Find the weights in what a file holds, under the network's own names."""
-    found = content.get("state_dict", content) if isinstance(content, dict) else {}
+    found = content if isinstance(content, dict) else {}
+    for name in ("state_dict", "model"):  # Lightning's, and that of ConvNeXt's authors
+        found = found[name] if isinstance(found.get(name), dict) else found
     state = {
         str(name).replace("_orig_mod.", ""): value
         for name, value in dict(found).items()

@@ -25,7 +25,9 @@ def hints_of(info: FieldInfo) -> dict[str, Any]:
 
     Known are ``choices`` (a name of :meth:`Form.set_choices`), ``editable`` (other
     texts than those choices are welcome), ``path`` ("file", "folder" or "any"),
-    ``filter`` (of the file dialog) and ``advanced``.
+    ``filter`` (of the file dialog) and ``advanced``. ``speed_only`` (see
+    :meth:`Params.digest`) and ``values`` (which texts of several are allowed) say
+    nothing of looks.
     """
     extra = info.json_schema_extra
     return dict(extra) if isinstance(extra, dict) else {}

@@ -1,0 +1,137 @@
+"""What an encoder's input has to be: from the settings, its own file, or its preset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.embedding.cell_patches import Window
+from napari_dynaclr.embedding.scaling import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
+
+
+class Recipe(BaseModel):
+    """How patches were made for an encoder's training; None where that is not known.
+
+    Attributes
+    ----------
+    source_channels
+        Channels, by the names they had.
+    z_start
+        First slice of a patch.
+    patch_size
+        Its width and height, pixels.
+    normalization
+        How each channel was normalised.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    source_channels: tuple[str, ...] | None = None
+    z_start: int | None = Field(None, ge=0)
+    patch_size: int | None = Field(None, ge=32)
+    normalization: tuple[Mode, ...] | None = None
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], source: str) -> Recipe:
+        """Take a recipe from what a file or a preset says.
+
+        Raises
+        ------
+        InvalidInput
+            If it says nonsense.
+        """
+        try:
+            return cls.model_validate(dict(about))
+        except ValidationError as error:
+            field = error.errors()[0]["loc"][0]
+            raise InvalidInput(
+                f"{source} says something wrong about its {field}: save the weights again."
+            ) from None
+
+    def over(self, other: Recipe) -> Recipe:
+        """Return this recipe, with what it does not know from the other one."""
+        return Recipe.model_validate(
+            {**other.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)}
+        )
+
+
+def make_window(
+    recipe: Recipe, config: EncoderConfig, dataset: Dataset, allow_empty: bool
+) -> tuple[Window, list[str]]:
+    """Settle which pixels of a dataset an encoder is to see.
+
+    Parameters
+    ----------
+    recipe
+        What is known of its input.
+    config
+        Its shape.
+    dataset
+        The images.
+    allow_empty
+        See :class:`~napari_dynaclr.embedding.cell_patches.Window`.
+
+    Returns
+    -------
+    tuple
+        The window, and what the user should know of how it was chosen.
+
+    Raises
+    ------
+    InvalidInput
+        If it takes another number of channels, or the patch size or normalisation is
+        not known.
+    """
+    told: list[str] = []
+    channels = _channels(recipe.source_channels, config.channels, dataset.channels, told)
+    if recipe.patch_size is None:
+        raise InvalidInput(
+            "The weights do not say how large their patches were: set patch_size, in pixels."
+        )
+    if recipe.normalization is None:
+        raise InvalidInput(
+            "The weights do not say how their images were normalised: set normalization, "
+            f"to {', '.join(get_args(Mode)[:-1])} or none, for all channels or one each."
+        )
+    modes = _per_channel(recipe.normalization, len(channels))
+    size = (config.depth, recipe.patch_size, recipe.patch_size)
+    return Window(channels, size, recipe.z_start, modes, allow_empty), told
+
+
+def _channels(
+    wanted: Sequence[str] | None, count: int, there: Sequence[str], told: list[str]
+) -> tuple[str, ...]:
+    if wanted is not None and len(wanted) != count:
+        raise InvalidInput(
+            f"The weights take {count} channel{'s' * (count > 1)}, {len(wanted)} "
+            f"{'are' if len(wanted) > 1 else 'is'} chosen ({', '.join(wanted)}): choose {count}."
+        )
+    if wanted is not None and set(wanted) <= set(there):
+        return tuple(wanted)
+    if wanted is None and len(there) == count:
+        told.append(f"Channels: {', '.join(there)}, as many as the weights take.")
+        return tuple(there)
+    named = f" (they were trained on {', '.join(wanted)})" if wanted else ""
+    raise InvalidInput(
+        f"Choose the {count} channel{'s' * (count > 1)} that the weights take{named}, in their "
+        f"order, from {', '.join(there)}."
+    )
+
+
+def _per_channel(modes: tuple[Mode, ...], count: int) -> tuple[Mode, ...]:
+    if len(modes) == 1:
+        return modes * count
+    if len(modes) != count:
+        raise InvalidInput(
+            f"There are {len(modes)} normalisations for {count} channels: give one for all, or "
+            "one each."
+        )
+    return modes

@@ -1,0 +1,103 @@
+"""Intensities of patches brought to the scale that a network was trained with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_dynaclr.core.normalize import Statistics, normalize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
+    from numpy.typing import NDArray
+
+Mode = Literal["mean-std", "cell-percentiles", "fov-percentiles", "batch-percentiles", "none"]
+
+MODES: dict[Mode, str] = {
+    "mean-std": "mean 0 and standard deviation 1 over the FOV",
+    "cell-percentiles": "50th to 99th percentile of the cell's own patch to 0-1",
+    "fov-percentiles": "50th to 99th percentile of the FOV to 0-1",
+    "batch-percentiles": "50th to 99th percentile of 32 patches of a time point to 0-1, "
+    "as VisCy's public configuration does: depends on which cells come together",
+    "none": "as they are",
+}
+"""Ways to normalise a channel (dynaclr.txt, A.2.3 and B.1)."""
+
+GROUP = 32
+"""Patches that share their percentiles in "batch-percentiles": VisCy's batch size."""
+
+_PERCENTILES = (50, 99)
+
+
+def scale_patches(
+    patches: NDArray[Any],
+    modes: Sequence[Mode],
+    statistics: Sequence[Statistics],
+    pool: Executor,
+) -> NDArray[np.float32]:
+    """Normalise patches, every channel in its way.
+
+    Pixels without a finite value are set to the median of their patch; where a patch
+    has none but these in a channel, to 0 on the scale of the result.
+
+    Parameters
+    ----------
+    patches
+        Pixels of one batch, (N, C, Z, Y, X).
+    modes
+        A key of :data:`MODES` for every channel.
+    statistics
+        Of the FOV, for every channel; used by "mean-std" and "fov-percentiles".
+    pool
+        Threads among which the patches are divided.
+
+    Returns
+    -------
+    numpy.ndarray
+        Same shape.
+    """
+    result = np.empty(patches.shape, np.float32)
+    dead = np.zeros(patches.shape[:2], bool)
+
+    def fill(i: int) -> None:
+        result[i] = patches[i]
+        for c, mode in enumerate(modes):
+            dead[i, c] = _mend(result[i, c])
+            if mode == "cell-percentiles":
+                _stretch(result[i, c], *_range(result[i, c]))
+
+    list(pool.map(fill, range(len(patches))))
+    for c, (mode, known) in enumerate(zip(modes, statistics, strict=True)):
+        here = result[:, c]
+        if mode == "batch-percentiles":
+            _stretch(here, *_range(here))
+        elif mode == "fov-percentiles":
+            _stretch(here, known["median"], known["p99"])
+        elif mode == "mean-std":
+            here[:] = normalize(here, known, "mean", "std")
+    result[dead] = 0
+    return result
+
+
+def _mend(image: NDArray[np.float32]) -> bool:
+    """Set what is not finite to the median of what is; return whether nothing is."""
+    good = np.isfinite(image)
+    if good.all():
+        return False
+    image[~good] = np.median(image[good]) if good.any() else 0
+    return not good.any()
+
+
+def _range(image: NDArray[np.float32]) -> tuple[float, float]:
+    low, high = np.percentile(image, _PERCENTILES)
+    return float(low), float(high)
+
+
+def _stretch(image: NDArray[np.float32], low: float, high: float) -> None:
+    """Bring ``low`` to 0 and ``high`` to 1, in place; a flat image is only shifted, as in MONAI."""
+    image -= np.float32(low)
+    if high > low:
+        image /= np.float32(high - low)
