@@ -4,9 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_dynaclr.core.normalize import summarize
-from napari_dynaclr.embedding.scaling import MODES, scale_patches
+from napari_dynaclr.embedding.scaling import MODES, percentile_range, scale_patches
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,12 @@ def test_percentiles_are_monai_s(patches, pool):
     found = scale_patches(patches, ["cell-percentiles"] * 2, [{}] * 2, pool)
     for one, patch in zip(found[:, 0], patches[:, 0], strict=True):
         np.testing.assert_allclose(one, theirs(patch.astype(np.float32)), atol=1e-4)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=300))
+def test_percentiles_are_numpy_s(values):
+    image = np.array(values, np.float32)
+    before = image.copy()
+    expected = np.percentile(image.astype(np.float64), (50, 99))
+    np.testing.assert_allclose(percentile_range(image), expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(image, before)

@@ -126,8 +126,7 @@ class Inference:
         start = 0
         while start < len(pixels):
             job.check()
-            size = self.batch_size
-            part = pixels[start : start + size]
+            part = pixels[start : start + self._next(len(pixels) - start)]
             before = time.monotonic()
             try:
                 found.append(self._compute(part))
@@ -138,6 +137,11 @@ class Inference:
             self._adapt(len(part), time.monotonic() - before)
         joined = [np.concatenate(outputs) for outputs in zip(*found, strict=True)]
         return joined[0], joined[1] if len(joined) > 1 else None
+
+    def _next(self, left: int) -> int:
+        """Cells to compute now; a few more than planned rather than a crumb at the end."""
+        crumbs = self._grows and self.batch_size < left <= min(1.5 * self.batch_size, self._largest)
+        return left if crumbs else min(left, self.batch_size)
 
     def _compute(self, part: torch.Tensor) -> list[NDArray[np.float32]]:
         outputs = self._forward(part, self._mixed)
