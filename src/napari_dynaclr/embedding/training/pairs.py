@@ -1,0 +1,336 @@
+"""Which cells are alike and which are not: anchors, positives and negatives (dynaclr.txt, A.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+Strategy = Literal["time-aware", "cell-aware", "classical"]
+
+_GENERATIONS = 32
+"""Divisions that are followed within tau; tracks that go round in a circle end here."""
+
+_DRAWS = 64
+"""Draws for a negative before an anchor is given up: half of a frame may be of its lineage."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Tracked cells to learn from, a row each, of one or several datasets.
+
+    Attributes
+    ----------
+    dataset
+        Number of the dataset, (N,).
+    fov
+        Number of the FOV, different in different datasets, (N,).
+    track, parent
+        Track, and the track that it was born from, -1 without, (N,).
+    t
+        Time point, (N,).
+    group
+        Number of the well or the state, for balancing, (N,).
+    """
+
+    dataset: NDArray[np.int64]
+    fov: NDArray[np.int64]
+    track: NDArray[np.int64]
+    parent: NDArray[np.int64]
+    t: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of the nodes, (B,) each: what is pulled together, and pushed apart."""
+
+    anchor: NDArray[np.intp]
+    positive: NDArray[np.intp]
+    negative: NDArray[np.intp]
+
+
+def frames_of(tau: float, unit: Literal["frames", "min"], interval_min: float | None) -> int:
+    """Return a time offset in frames of one dataset.
+
+    Parameters
+    ----------
+    tau
+        The offset, in frames or minutes.
+    unit
+        Which of the two.
+    interval_min
+        Minutes from frame to frame; None if the dataset does not say.
+
+    Raises
+    ------
+    InvalidInput
+        If the offset is less than one frame or, in minutes, no whole number of them.
+    """
+    if unit == "frames":
+        if tau < 1 or tau != int(tau):
+            raise InvalidInput(f"tau = {tau:g} frames: use a whole number of at least 1.")
+        return int(tau)
+    if not interval_min:
+        raise InvalidInput(
+            "The dataset does not say how far apart its frames are: give tau in frames."
+        )
+    frames = round(tau / interval_min)
+    # A tenth of a frame: clocks of microscopes are not exact.
+    if frames < 1 or abs(frames * interval_min - tau) > 0.1 * interval_min:
+        raise InvalidInput(
+            f"tau = {tau:g} min is no whole number of frames of {interval_min:g} min: "
+            f"use {max(frames, 1) * interval_min:g} min, or give it in frames."
+        )
+    return frames
+
+
+class PairSampler:
+    """Draws anchors with a positive and a negative each.
+
+    - classical: the positive is the anchor again (to be augmented differently), the negative
+      any other image (A.2.1).
+    - cell-aware: the positive is the anchor again, the negative another cell, of another
+      lineage, at any time.
+    - time-aware: the positive is the same cell at exactly t + tau, or a daughter where it has
+      divided and lineages are followed; the negative a cell of another lineage at t + tau
+      (A.2.2). Nodes without a positive are no anchors; they still serve as the others.
+
+    Parameters
+    ----------
+    nodes
+        The cells.
+    strategy
+        As above.
+    tau
+        Offset in frames by number of the dataset; for the time-aware strategy.
+    lineage
+        Whether positives may be daughters.
+    balanced
+        Whether every group gives as many anchors as any other, by drawing with replacement.
+
+    Raises
+    ------
+    InvalidInput
+        If no anchor has a positive and a negative.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        strategy: Strategy = "time-aware",
+        tau: Mapping[int, int] | None = None,
+        *,
+        lineage: bool = True,
+        balanced: bool = False,
+    ) -> None:
+        self._nodes, self._strategy, self._balanced = nodes, strategy, balanced
+        self._family = _families(nodes)
+        everyone = np.arange(len(nodes), dtype=np.intp)
+        if strategy == "time-aware":
+            offset = np.array([(tau or {}).get(int(d), 1) for d in nodes.dataset], np.int64)
+            self._anchors, self._starts, self._candidates = _positives(nodes, offset, lineage)
+            self._pool = _Pool(nodes.dataset, nodes.t)
+        else:
+            self._anchors, self._starts = everyone, np.arange(len(nodes) + 1)
+            self._candidates = everyone
+            self._pool = _Pool(np.zeros_like(nodes.t), np.zeros_like(nodes.t))
+        self._drop_lonely()
+        if not len(self._anchors):
+            raise InvalidInput(
+                "No cell has both a positive and a negative: is tau longer than the tracks, or is "
+                "there one cell only at each time point?"
+            )
+
+    @property
+    def anchors(self) -> NDArray[np.intp]:
+        """Rows that can be anchors, ascending."""
+        return self._anchors
+
+    def _drop_lonely(self) -> None:
+        """Keep the anchors that have a negative to choose."""
+        where = self._pool.number(self._candidates[self._starts[:-1]])
+        several = self._pool.varied(self._other_key())[where]
+        counts = np.diff(self._starts)
+        kept = np.repeat(several, counts)
+        self._candidates = self._candidates[kept]
+        self._starts = np.concatenate([[0], np.cumsum(counts[several])])
+        self._anchors = self._anchors[several]
+
+    def _other_key(self) -> NDArray[np.int64]:
+        """What must differ between an anchor and its negative, (N,)."""
+        classical = self._strategy == "classical"
+        return np.arange(len(self._nodes)) if classical else self._family
+
+    def epoch(
+        self, size: int, seed: int = 0, rank: int = 0, ranks: int = 1, length: int | None = None
+    ) -> Iterator[Batch]:
+        """Draw the batches of one epoch, for one of several processes.
+
+        Parameters
+        ----------
+        size
+            Anchors per batch and process.
+        seed
+            Of the epoch: the same in all processes, another in every epoch.
+        rank, ranks
+            Which process, of how many. All get equally many batches, of different anchors.
+        length
+            Anchors of the epoch, of all processes; as many as there are by default.
+
+        Yields
+        ------
+        Batch
+            Whole ones only: batch statistics of a small rest are poor.
+        """
+        generator = np.random.default_rng([seed, 0])
+        chosen = self._draw(length or len(self._anchors), generator)
+        own = chosen[rank::ranks][: len(chosen) // ranks]
+        own_generator = np.random.default_rng([seed, 1 + rank])
+        for start in range(0, len(own) - size + 1, size):
+            yield self._batch(own[start : start + size], own_generator)
+
+    def _draw(self, length: int, generator: np.random.Generator) -> NDArray[np.intp]:
+        """Draw places in the list of anchors."""
+        count = len(self._anchors)
+        if self._balanced:
+            groups = self._nodes.group[self._anchors]
+            _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+            share = 1.0 / (len(sizes) * sizes[number])
+            return generator.choice(count, length, p=share)
+        rounds = [generator.permutation(count) for _ in range(-(-length // count))]
+        return np.concatenate(rounds)[:length]
+
+    def _batch(self, places: NDArray[np.intp], generator: np.random.Generator) -> Batch:
+        first, last = self._starts[places], self._starts[places + 1]
+        positive = self._candidates[generator.integers(first, last)]
+        anchor = self._anchors[places]
+        differ = self._other_key()
+        negative = np.full(len(anchor), -1, np.intp)
+        open_ = np.arange(len(anchor))
+        for _ in range(_DRAWS):
+            drawn = self._pool.draw(positive[open_], generator)
+            fits = differ[drawn] != differ[anchor[open_]]
+            negative[open_[fits]] = drawn[fits]
+            open_ = open_[~fits]
+            if not len(open_):
+                break
+        for one in open_:  # rare: nearly all there are of one lineage
+            others = self._pool.members(positive[one])
+            others = others[differ[others] != differ[anchor[one]]]
+            negative[one] = generator.choice(others)
+        return Batch(anchor, positive, negative)
+
+
+class _Pool:
+    """Rows that are in one place: of one dataset and one time point."""
+
+    def __init__(self, *keys: NDArray[np.int64]) -> None:
+        _, number = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)
+        self._number = number.reshape(-1)
+        self._order = np.argsort(self._number, kind="stable")
+        self._bounds = np.concatenate([[0], np.cumsum(np.bincount(self._number))])
+
+    def number(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the place of rows."""
+        return self._number[rows]
+
+    def varied(self, values: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return for each place whether its rows have more than one value."""
+        sorted_ = values[self._order]
+        low = np.minimum.reduceat(sorted_, self._bounds[:-1])
+        high = np.maximum.reduceat(sorted_, self._bounds[:-1])
+        return low != high
+
+    def members(self, row: int) -> NDArray[np.intp]:
+        """Return the rows in the place of a row."""
+        place = self._number[row]
+        return self._order[self._bounds[place] : self._bounds[place + 1]]
+
+    def draw(self, rows: NDArray[np.intp], generator: np.random.Generator) -> NDArray[np.intp]:
+        """Draw for each row one of its place."""
+        place = self._number[rows]
+        return self._order[generator.integers(self._bounds[place], self._bounds[place + 1])]
+
+
+def _tracks(nodes: Nodes) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
+    """Return each node's track by number, each track's first row, and its parent by number."""
+    pairs = np.stack([nodes.fov, nodes.track], axis=1)
+    known, first, number = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
+    place = {(int(f), int(k)): i for i, (f, k) in enumerate(known)}
+    parents = [
+        place.get((int(f), int(p)), -1)
+        for f, p in zip(known[:, 0], nodes.parent[first], strict=True)
+    ]
+    return number.reshape(-1), first, np.array(parents, np.int64)
+
+
+def _families(nodes: Nodes) -> NDArray[np.int64]:
+    """Return the lineage of each node: a number that a cell shares with all its relatives."""
+    if not len(nodes):
+        return np.zeros(0, np.int64)
+    number, _, parents = _tracks(nodes)
+    root = np.arange(len(parents))
+    for _ in range(_GENERATIONS):
+        above = np.where(parents[root] >= 0, parents[root], root)
+        if (above == root).all():
+            break
+        root = above
+    return root[number]
+
+
+def _positives(
+    nodes: Nodes, offset: NDArray[np.int64], lineage: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Find the same cell tau later, or the daughters it has become.
+
+    Returns
+    -------
+    anchors, starts, candidates
+        Anchor ``i`` has ``candidates[starts[i]:starts[i + 1]]``.
+    """
+    if not len(nodes):
+        empty = np.zeros(0, np.intp)
+        return empty, np.zeros(1, np.intp), empty
+    number, _, parents = _tracks(nodes)
+    span = int(nodes.t.max()) + 1
+    key = number * span + nodes.t
+    order = np.argsort(key)
+    daughters = np.argsort(parents, kind="stable")
+    bounds = np.searchsorted(parents[daughters], np.arange(len(parents) + 1))
+    anchor = np.arange(len(nodes), dtype=np.intp)
+    track, goal = number.copy(), nodes.t + offset
+    found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    inside = goal < span
+    anchor, track, goal = anchor[inside], track[inside], goal[inside]
+    for _ in range(_GENERATIONS):
+        wanted = track * span + goal
+        place = np.minimum(np.searchsorted(key[order], wanted), len(order) - 1)
+        hit = key[order][place] == wanted
+        found.append((anchor[hit], order[place[hit]]))
+        if not lineage or hit.all():
+            break
+        anchor, track, goal = anchor[~hit], track[~hit], goal[~hit]
+        counts = bounds[track + 1] - bounds[track]
+        which = np.repeat(np.arange(len(track)), counts)
+        step = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+        anchor, goal = anchor[which], goal[which]
+        track = daughters[bounds[track[which]] + step]
+        if not len(track):
+            break
+    rows = np.concatenate([one for one, _ in found])
+    later = np.concatenate([one for _, one in found])
+    by_anchor = np.argsort(rows, kind="stable")
+    anchors, counts = np.unique(rows, return_counts=True)
+    return anchors, np.concatenate([[0], np.cumsum(counts)]), later[by_anchor]
