@@ -169,7 +169,7 @@ class PairSampler:
         self._anchors = self._anchors[several]
 
     def _other_key(self) -> NDArray[np.int64]:
-        """What must differ between an anchor and its negative, (N,)."""
+        """Return what must differ between an anchor and its negative, (N,)."""
         classical = self._strategy == "classical"
         return np.arange(len(self._nodes)) if classical else self._family
 

@@ -1,0 +1,229 @@
+"""Augmentation of patches, a batch at a time on the device that trains (dynaclr.txt, Table 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class ChannelAugmentation:
+    """What differs from channel to channel.
+
+    Attributes
+    ----------
+    intensity
+        Probability of scaling the intensity.
+    noise
+        Largest standard deviation of the noise, in normalised units.
+    """
+
+    intensity: float = 0.5
+    noise: float = 0.2
+
+
+LABEL_FREE = ChannelAugmentation(intensity=0.5, noise=0.2)
+"""For phase, DIC and bright field."""
+
+FLUORESCENCE = ChannelAugmentation(intensity=0.7, noise=0.5)
+"""For fluorescent reporters."""
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Parameters of Table 1.
+
+    Attributes
+    ----------
+    zoom, rotation, shear
+        Largest scaling along x and y each, largest angle in radians, largest shear.
+    affine
+        Probability of zoom and of rotation; shearing is always applied.
+    gamma, contrast
+        Range of the exponent, and its probability.
+    intensity
+        Largest relative change of intensity.
+    blur
+        Range of the standard deviation in pixels; always applied.
+    noisy
+        Probability of noise.
+    """
+
+    zoom: float = 0.3
+    rotation: float = math.pi
+    shear: float = 0.01
+    affine: float = 0.8
+    gamma: tuple[float, float] = (0.8, 1.2)
+    contrast: float = 0.5
+    intensity: float = 0.5
+    blur: tuple[float, float] = (0.25, 0.75)
+    noisy: float = 0.5
+
+
+def wide_side(side: int, ranges: Ranges | None = None) -> int:
+    """Return the side of a crop from which no rotation, zoom or shear brings in padding.
+
+    Parameters
+    ----------
+    side
+        Side of the patch that the network gets, in pixels.
+    ranges
+        Parameters of the augmentation.
+    """
+    ranges = ranges or Ranges()
+    diagonal = (
+        math.sqrt(2)
+        if ranges.rotation >= math.pi / 4
+        else math.cos(ranges.rotation) + (math.sin(ranges.rotation))
+    )
+    reach = (1 + ranges.zoom) * (1 + ranges.shear) * diagonal
+    wide = math.ceil((side - 1) * reach) + 3
+    return wide + (wide - side) % 2  # the same number of pixels on both sides
+
+
+@dataclass
+class Augmentation:
+    """Augments batches; every patch by its own draw, all channels of a patch moved alike.
+
+    Parameters
+    ----------
+    channels
+        One per channel.
+    side
+        Side of the patches that come out, in pixels; what goes in is wider (:func:`wide_side`).
+    ranges
+        Parameters.
+    """
+
+    channels: Sequence[ChannelAugmentation]
+    side: int
+    ranges: Ranges = field(default_factory=Ranges)
+
+    def __call__(self, patches: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Augment patches.
+
+        Parameters
+        ----------
+        patches
+            Normalised, (B, C, Z, Y, X), float.
+        generator
+            Of the same device as the patches.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, C, Z, side, side).
+        """
+        draw = _Draw(patches, generator)
+        patches = self._move(patches, draw)
+        patches = self._contrast(patches, draw)
+        patches = self._scale(patches, draw)
+        patches = self._blur(patches, draw)
+        return self._add_noise(patches, draw, generator)
+
+    def _move(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        """Rotate, zoom and shear in the plane, and crop to the side."""
+        from monai.networks.layers import AffineTransform
+
+        ranges, (count, _, depth) = self.ranges, patches.shape[:3]
+        angle = draw.uniform(0, ranges.rotation) * draw.coin(ranges.affine)
+        zoomed = draw.coin(ranges.affine)
+        zoom = [1 + draw.uniform(-ranges.zoom, ranges.zoom) * zoomed for _ in range(2)]
+        shear = [draw.uniform(0, ranges.shear) for _ in range(2)]
+        cos, sin = torch.cos(angle), torch.sin(angle)
+        turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+        one = torch.ones_like(angle)
+        slant = torch.stack(
+            [torch.stack([one, shear[0]], -1), torch.stack([shear[1], one], -1)], -2
+        )
+        theta = torch.eye(3, device=patches.device).repeat(count, 1, 1)
+        theta[:, :2, :2] = turn @ slant @ torch.diag_embed(torch.stack(zoom, -1))
+        # About the middle; MONAI's own option for that zooms by a pixel's width.
+        middle = (torch.tensor(patches.shape[3:], device=patches.device) - 1) / 2
+        theta[:, :2, 2] = middle - theta[:, :2, :2] @ torch.full_like(middle, (self.side - 1) / 2)
+        move = AffineTransform(
+            spatial_size=(self.side, self.side), zero_centered=False, align_corners=True
+        )
+        flat = patches.reshape(count, -1, *patches.shape[3:]).float()
+        return move(flat, theta).reshape(count, -1, depth, self.side, self.side)
+
+    def _contrast(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        """Raise the intensities, between their lowest and highest, to a power."""
+        low, high = self.ranges.gamma
+        gamma = 1 + (draw.uniform(low, high, channels=True) - 1) * draw.coin(
+            self.ranges.contrast, channels=True
+        )
+        least = patches.amin(dim=(2, 3, 4), keepdim=True)
+        span = (patches.amax(dim=(2, 3, 4), keepdim=True) - least).clamp_min(1e-7)
+        return ((patches - least) / span) ** _wide(gamma) * span + least
+
+    def _scale(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        chance = torch.tensor([one.intensity for one in self.channels], device=patches.device)
+        change = draw.uniform(-self.ranges.intensity, self.ranges.intensity, channels=True)
+        return patches * _wide(1 + change * draw.coin(chance, channels=True))
+
+    def _blur(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        """Smooth every patch and channel by its own width, in the plane."""
+        from monai.networks.layers import gaussian_1d
+
+        low, high = self.ranges.blur
+        if high <= 0:
+            return patches
+        sigma = draw.uniform(low, high, channels=True)
+        count, channels, depth, height, width = patches.shape
+        radius = math.ceil(4 * high)
+        # One kernel per width: gaussian_1d makes them one at a time, of its own length.
+        kernels = torch.stack(
+            [_padded(gaussian_1d(one, truncated=4.0), radius) for one in sigma.reshape(-1)]
+        ).to(patches)
+        weight = kernels.repeat_interleave(depth, dim=0)[:, None]
+        flat = patches.reshape(1, count * channels * depth, height, width)
+        flat = functional.pad(flat, (radius, radius, radius, radius), mode="replicate")
+        groups = flat.shape[1]
+        flat = functional.conv2d(flat, weight[..., None], groups=groups)
+        flat = functional.conv2d(flat, weight[:, :, None], groups=groups)
+        return flat.reshape(patches.shape)
+
+    def _add_noise(
+        self, patches: torch.Tensor, draw: _Draw, generator: torch.Generator
+    ) -> torch.Tensor:
+        most = torch.tensor([one.noise for one in self.channels], device=patches.device)
+        sigma = draw.uniform(0, 1, channels=True) * most
+        sigma = sigma * draw.coin(self.ranges.noisy, channels=True)
+        noise = torch.randn(
+            patches.shape, generator=generator, device=patches.device, dtype=patches.dtype
+        )
+        return patches + _wide(sigma) * noise
+
+
+class _Draw:
+    """Random numbers for a batch: (B,), or (B, C) for each channel."""
+
+    def __init__(self, patches: torch.Tensor, generator: torch.Generator) -> None:
+        self._shape, self._device, self._generator = patches.shape, patches.device, generator
+
+    def uniform(self, low: float, high: float, *, channels: bool = False) -> torch.Tensor:
+        shape = self._shape[: 2 if channels else 1]
+        return low + (high - low) * torch.rand(
+            shape, generator=self._generator, device=self._device
+        )
+
+    def coin(self, chance: float | torch.Tensor, *, channels: bool = False) -> torch.Tensor:
+        return (self.uniform(0, 1, channels=channels) < chance).float()
+
+
+def _wide(values: torch.Tensor) -> torch.Tensor:
+    """Spread (B, C) over the pixels."""
+    return values[:, :, None, None, None]
+
+
+def _padded(kernel: torch.Tensor, radius: int) -> torch.Tensor:
+    rest = radius - (len(kernel) - 1) // 2
+    return functional.pad(kernel / kernel.sum(), (rest, rest))

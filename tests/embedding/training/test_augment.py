@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("monai")
+
+from napari_dynaclr.embedding.training.augment import (  # noqa: E402
+    FLUORESCENCE,
+    LABEL_FREE,
+    Augmentation,
+    Ranges,
+    wide_side,
+)
+
+NOTHING = Ranges(
+    zoom=0, rotation=0, shear=0, affine=0, contrast=0, intensity=0, blur=(0, 0), noisy=0
+)
+QUIET = (replace(LABEL_FREE, noise=0.0), replace(FLUORESCENCE, noise=0.0))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def patches(count=3, depth=2, side=24, seed=0):
+    return torch.randn(count, 2, depth, side, side, generator=generator(seed))
+
+
+def test_without_any_augmentation_the_middle_comes_out():
+    given = patches(side=24)
+    found = Augmentation(QUIET, 16, NOTHING)(given, generator())
+    torch.testing.assert_close(found, given[..., 4:20, 4:20], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("side", [16, 31, 64])
+@pytest.mark.parametrize("ranges", [Ranges(), Ranges(rotation=0.2, zoom=0.1)])
+def test_a_wide_crop_leaves_no_padding(side, ranges):
+    only = replace(ranges, contrast=0, intensity=0, noisy=0, affine=1.0)
+    given = torch.ones(200, 1, 1, wide_side(side, ranges), wide_side(side, ranges))
+    found = Augmentation(QUIET[:1], side, only)(given, generator())
+    assert found.shape == (200, 1, 1, side, side)
+    torch.testing.assert_close(found, torch.ones_like(found), atol=1e-4, rtol=0)
+    narrow = torch.ones(200, 1, 1, side, side)
+    assert (Augmentation(QUIET[:1], side, only)(narrow, generator()) < 0.5).any()
+
+
+def test_all_channels_and_planes_of_a_patch_are_moved_alike_and_patches_differently():
+    one = torch.randn(1, 1, 1, 40, 40, generator=generator())
+    given = one.expand(6, 2, 3, 40, 40).clone()
+    only = replace(NOTHING, zoom=0.3, rotation=math.pi, shear=0.01, affine=1.0)
+    found = Augmentation(QUIET, 20, only)(given, generator())
+    torch.testing.assert_close(found, found[:, :1, :1].expand_as(found))
+    for i in range(5):
+        assert (found[i] - found[i + 1]).abs().max() > 0.1
+
+
+def test_a_quarter_turn_is_a_quarter_turn():
+    given = patches(1, 1, 21)
+    turned = _with_angle(Augmentation(QUIET, 21, NOTHING), given, math.pi / 2)
+    either = torch.rot90(given, 1, (3, 4)), torch.rot90(given, -1, (3, 4))
+    assert min((turned - one).abs().max() for one in either) < 1e-3
+
+
+def _with_angle(augmentation, given, angle):
+    class Fixed:
+        def uniform(self, low, high):
+            return torch.full((len(given),), angle if high == augmentation.ranges.rotation else 0.0)
+
+        def coin(self, chance):
+            return torch.ones(len(given))
+
+    augmentation.ranges = replace(augmentation.ranges, rotation=angle)
+    return augmentation._move(given, Fixed())
+
+
+def test_contrast_keeps_the_lowest_and_the_highest():
+    given = patches(50, 1, 8)
+    found = Augmentation(QUIET, 8, replace(NOTHING, contrast=1.0))(given, generator())
+    for end in ("amin", "amax"):
+        torch.testing.assert_close(
+            getattr(found, end)((2, 3, 4)), getattr(given, end)((2, 3, 4)), atol=1e-4, rtol=0
+        )
+    assert (found - given).abs().max() > 0.02
+
+
+def test_intensity_and_noise_are_as_likely_and_as_strong_as_the_table_says():
+    given = torch.ones(4000, 2, 1, 4, 4)
+    scaled = Augmentation(QUIET, 4, replace(NOTHING, intensity=0.5))(given, generator())[
+        ..., 0, 0, 0
+    ]
+    for channel, chance in ((0, 0.5), (1, 0.7)):
+        changed = (scaled[:, channel] - 1).abs() > 1e-4
+        assert abs(changed.float().mean() - chance) < 0.03
+        assert 0.5 - 1e-5 <= scaled[:, channel].min() <= 0.52
+        assert 1.48 <= scaled[:, channel].max() <= 1.5 + 1e-5
+    noisy = Augmentation((LABEL_FREE, FLUORESCENCE), 4, replace(NOTHING, noisy=0.5))
+    spread = noisy(given, generator()).flatten(2).std(dim=2)
+    for channel, most in ((0, 0.2), (1, 0.5)):
+        assert abs((spread[:, channel] > 1e-4).float().mean() - 0.5) < 0.03
+        assert 0.8 * most < spread[:, channel].max() < 2 * most
+
+
+def test_blur_is_a_gaussian_of_the_width_that_was_drawn():
+    given = torch.zeros(2, 2, 1, 15, 15)
+    given[..., 7, 7] = 1.0
+    found = Augmentation(QUIET, 15, replace(NOTHING, blur=(0.7, 0.7)))(given, generator())
+    torch.testing.assert_close(found.sum((3, 4)), torch.ones(2, 2, 1), atol=1e-3, rtol=0)
+    place = torch.arange(15) - 7.0
+    variance = (found.sum(3) * place**2).sum(3)
+    assert (variance.sqrt() - 0.7).abs().max() < 0.1
+
+
+def test_the_same_seed_gives_the_same_patches():
+    augmentation = Augmentation((LABEL_FREE, FLUORESCENCE), 16)
+    given = patches(side=wide_side(16))
+    torch.testing.assert_close(augmentation(given, generator(3)), augmentation(given, generator(3)))
+    assert not torch.equal(augmentation(given, generator(3)), augmentation(given, generator(4)))
