@@ -181,6 +181,19 @@ def test_a_file_is_taken_as_the_preset_only_if_it_can_be(one, preset, mini, tmp_
         embed(one, DynaclrParams(weights=str(tmp_path / "other.pt")))
 
 
+def test_weights_that_do_not_fit_the_channels_are_not_even_downloaded(one, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_DYNACLR_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(InvalidInput) as caught:
+        embed(one, DynaclrParams())
+    assert str(caught.value) == (
+        "Choose the 2 channels that the weights take (they were trained on Phase3D, RFP), in their "
+        "order, from Phase, Nuclei, Membrane, Sensor."
+    )
+    with pytest.raises(InvalidInput, match="take 2 channels, 1 is chosen"):
+        embed(one, DynaclrParams(channels=("Phase",)))
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

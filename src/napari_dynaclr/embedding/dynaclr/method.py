@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.weights import Weights, find_preset, get_weights, local_weights
-from napari_dynaclr.embedding.dynaclr.recipe import Recipe, make_window
+from napari_dynaclr.embedding.dynaclr.recipe import Recipe, choose_channels, make_window
 from napari_dynaclr.embedding.networks import NetworkParams, Prepared, open_network
 from napari_dynaclr.embedding.scaling import MODES, Mode
 
@@ -100,6 +100,10 @@ def open_embedder(dataset: Dataset, params: DynaclrParams, job: Job) -> Iterator
     """
     require_networks()
     preset = None if params.preset == "none" else find_preset(params.preset, "embed")
+    if preset is not None and not params.weights:
+        # Before they are downloaded, as nobody needs weights that do not fit.
+        trained = preset.settings["source_channels"]
+        choose_channels(params.channels or trained, len(trained), dataset.channels)
     weights = _weights(preset, params.weights, job)
 
     def prepare() -> Prepared:

@@ -91,7 +91,9 @@ def make_window(
         not known.
     """
     told: list[str] = []
-    channels = _channels(recipe.source_channels, config.channels, dataset.channels, told)
+    channels = choose_channels(recipe.source_channels, config.channels, dataset.channels)
+    if recipe.source_channels is None:
+        told.append(f"Channels: {', '.join(channels)}, as many as the weights take.")
     if recipe.patch_size is None:
         raise InvalidInput(
             "The weights do not say how large their patches were: set patch_size, in pixels."
@@ -106,9 +108,25 @@ def make_window(
     return Window(channels, size, recipe.z_start, modes, allow_empty), told
 
 
-def _channels(
-    wanted: Sequence[str] | None, count: int, there: Sequence[str], told: list[str]
+def choose_channels(
+    wanted: Sequence[str] | None, count: int, there: Sequence[str]
 ) -> tuple[str, ...]:
+    """Settle which channels of a dataset an encoder sees.
+
+    Parameters
+    ----------
+    wanted
+        Those that were asked for or that it was trained on; None if that is not known.
+    count
+        How many it takes.
+    there
+        The dataset's.
+
+    Raises
+    ------
+    InvalidInput
+        If it takes another number, or it is not clear which they are.
+    """
     if wanted is not None and len(wanted) != count:
         raise InvalidInput(
             f"The weights take {count} channel{'s' * (count > 1)}, {len(wanted)} "
@@ -117,7 +135,6 @@ def _channels(
     if wanted is not None and set(wanted) <= set(there):
         return tuple(wanted)
     if wanted is None and len(there) == count:
-        told.append(f"Channels: {', '.join(there)}, as many as the weights take.")
         return tuple(there)
     named = f" (they were trained on {', '.join(wanted)})" if wanted else ""
     raise InvalidInput(
