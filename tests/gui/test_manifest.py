@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from plain import rest
-from qtpy.QtWidgets import QWidget
 
 import napari_dynaclr
 from napari_dynaclr.gui.open import samples
+from napari_dynaclr.gui.reader import get_reader
 from napari_dynaclr.gui.steps.stage_widgets import SegmentAndTrackWidget
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.gui.workbench import workbench
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 PLUGIN = "napari-dynaclr"
 FILE = Path(napari_dynaclr.__file__).with_name("napari.yaml")
@@ -29,9 +34,16 @@ def test_every_command_can_be_imported(command):
 
 def test_every_command_is_offered_and_every_offer_has_its_command():
     known = {command["id"] for command in MANIFEST["commands"]}
-    offers = ("widgets", "sample_data", "readers")
-    assert {one["command"] for kind in offers for one in MANIFEST[kind]} == known
+    assert {one["command"] for kind in ("widgets", "readers") for one in MANIFEST[kind]} == known
     assert len(set(NAMES)) == len(NAMES)
+
+
+def test_every_sample_has_its_reader():
+    for sample in MANIFEST["sample_data"]:
+        assert sample["reader_plugin"] == PLUGIN
+        assert get_reader(sample["uri"]) is not None
+        patterns = [pattern for one in MANIFEST["readers"] for pattern in one["filename_patterns"]]
+        assert any(fnmatch(sample["uri"], pattern) for pattern in patterns)
 
 
 def test_the_manifest_of_the_checkout_is_that_of_the_package():
@@ -83,9 +95,7 @@ def _name(bench) -> str:
     return bench.session.fov.name if bench.session.fov is not None else ""
 
 
-def test_settings_and_what_is_shown_survive_closing_and_opening(
-    make_napari_viewer, dataset, qtbot
-):
+def test_settings_and_what_is_shown_survive_closing_and_opening(make_napari_viewer, dataset, qtbot):
     viewer = make_napari_viewer(show=True)
     bench = workbench(viewer)
     bench.open(dataset.root, "B/1/0", dataset.workspace.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,8 @@ from napari.utils.notifications import (
     show_error,
 )
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
 
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.dataset import open_dataset
@@ -47,6 +50,9 @@ _NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
 
 _PAUSE = 1500
 """Milliseconds without a click before annotations.csv is written again."""
+
+NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
+"""Keys that step through the FOVs."""
 
 _LOG = logging.getLogger("napari.dynaclr")
 """Below napari's own, so that Help > Show logs has it."""
@@ -106,8 +112,6 @@ class Workbench(QObject):
         self.runner.failed.connect(self._failed)
         viewer.dims.events.current_step.connect(self._step_changed)
         self.runner.start("warm up", lambda _job: warm_up(), lane="ahead")
-        viewer.bind_key("Alt-Right", lambda _viewer: self.step_fov(1), overwrite=True)
-        viewer.bind_key("Alt-Left", lambda _viewer: self.step_fov(-1), overwrite=True)
 
     # -- opening ----------------------------------------------------------
 
@@ -497,5 +501,9 @@ def workbench(viewer: Viewer) -> Workbench:
     if viewer not in _WORKBENCHES:
         _WORKBENCHES[viewer] = bench = Workbench(viewer)
         # napari tells nobody that a viewer is closing; its window does.
-        viewer.window._qt_window.destroyed.connect(bench.close)  # noqa: SLF001
+        window = viewer.window._qt_window  # noqa: SLF001
+        window.destroyed.connect(bench.close)
+        # Of the window, so that they work wherever the focus is.
+        for keys, step in ((NEXT, 1), (PREVIOUS, -1)):
+            QShortcut(QKeySequence(keys), window).activated.connect(partial(bench.step_fov, step))
     return _WORKBENCHES[viewer]

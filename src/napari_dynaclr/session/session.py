@@ -106,6 +106,7 @@ class Session:
         self.task: Task = TASKS[0]
         self.state = ""
         self.annotator: Annotator | None = None
+        self.last_said = ""
 
     # -- what is open -----------------------------------------------------
 
@@ -155,6 +156,7 @@ class Session:
 
     def say(self, text: str) -> None:
         """Have something told to the user, in a line."""
+        self.last_said = text
         self.said.emit(text)
 
     def fail(self, error: Exception) -> None:

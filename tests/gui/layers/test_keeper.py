@@ -121,7 +121,9 @@ def test_tracks_have_the_colours_of_the_session(bench, qtbot, kind):
     bench.colour(ColourBy(kind, "infection" if kind in OF_TASK else ""))
     rest(bench, qtbot)
     layer, cells = bench.layers.layer("tracks"), bench.session.cells
-    rows = {(track, t): row for row, (track, t) in enumerate(zip(cells.track, cells.t, strict=True))}
+    rows = {
+        (track, t): row for row, (track, t) in enumerate(zip(cells.track, cells.t, strict=True))
+    }
     shown = [rows[int(track), int(t)] for track, t in layer.data[:, :2]]
     wanted = bench.session.palette.rgba[shown] / 255
     np.testing.assert_allclose(layer.track_colors, wanted, atol=1e-6)
@@ -254,9 +256,7 @@ def test_another_fov_takes_the_place_of_the_one_before(bench, qtbot):
     )
 
 
-def test_a_fov_without_results_has_channels_only_and_gets_the_rest_later(
-    empty, dataset, qtbot
-):
+def test_a_fov_without_results_has_channels_only_and_gets_the_rest_later(empty, dataset, qtbot):
     from napari_dynaclr import segment, track
 
     one = dataset.select(["B/1/0"])

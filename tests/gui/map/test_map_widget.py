@@ -73,7 +73,9 @@ def lonely(panel):
     xy = panel.cloud.xy_to_pixel(panel.session.cells.maps[panel.session.map_name])
     distance = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
-    inside = (xy > 5).all(axis=1) & (xy < [panel.cloud.width() - 5, panel.cloud.height() - 5]).all(1)
+    inside = (xy > 5).all(axis=1) & (xy < [panel.cloud.width() - 5, panel.cloud.height() - 5]).all(
+        1
+    )
     return np.flatnonzero((distance.min(axis=1) > 12) & inside)
 
 
@@ -385,7 +387,9 @@ def test_it_is_saved_as_a_picture(panel, bench, qtbot, tmp_path, monkeypatch):
     save(panel, bench, qtbot, monkeypatch, tmp_path / "map", "PNG")
     image = QImage(str(tmp_path / "map.png"))
     assert image.width() == 2 * panel.cloud.width()
-    shades = {image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)}
+    shades = {
+        image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)
+    }
     assert len(shades) > 20
     assert bench.viewer.status == f"saved {tmp_path / 'map.png'}"
 
@@ -406,7 +410,9 @@ def test_the_cells_are_saved_as_a_table(panel, bench, qtbot, tmp_path, monkeypat
     cells = session.cells
     assert len(table) == len(cells)
     assert (table["fov_name"] == "B/1/0").all()
-    np.testing.assert_array_equal(table[["track_id", "t", "id"]], np.stack([cells.track, cells.t, cells.id], 1))
+    np.testing.assert_array_equal(
+        table[["track_id", "t", "id"]], np.stack([cells.track, cells.t, cells.id], 1)
+    )
     np.testing.assert_allclose(table[["z", "y", "x"]], cells.position, rtol=1e-5)
     np.testing.assert_allclose(table[["PCA1", "PCA2"]], cells.maps["pca"], rtol=1e-4)
     assert np.flatnonzero(table["selected"]).tolist() == [1, 4]
@@ -462,7 +468,13 @@ def test_a_hidden_map_does_no_work_and_catches_up(panel, bench, qtbot, monkeypat
     rest(bench, qtbot)
     assert calls == []
     panel.show()
-    assert set(calls) == {"set_points", "set_colours", "set_selected", "set_highlighted", "set_path"}
+    assert set(calls) == {
+        "set_points",
+        "set_colours",
+        "set_selected",
+        "set_highlighted",
+        "set_path",
+    }
     assert len(panel.cloud.canvas.xy) == len(session.cells)
     assert panel.scope.currentText() == "this well"
     assert panel.colour.currentText() == "track"

@@ -64,7 +64,9 @@ def test_a_well_is_as_far_as_its_fov_that_has_come_least_far(wells):
 
 
 def test_a_dot_says_that_some_cells_are_annotated(wells):
-    wells.set_status({"A/1/0": {"tracked", "annotated"}, "A/1/1": {"tracked"}, "A/2/0": {"tracked"}})
+    wells.set_status(
+        {"A/1/0": {"tracked", "annotated"}, "A/1/1": {"tracked"}, "A/2/0": {"tracked"}}
+    )
     yellow, green = QColor(COLOURS["annotated"]).name(), QColor(COLOURS["tracked"]).name()
     assert colour_at(wells, wells._rect("A/1").center()) == yellow
     assert colour_at(wells, off_centre(wells, "A/1")) == green

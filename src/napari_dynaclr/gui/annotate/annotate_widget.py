@@ -124,10 +124,8 @@ class AnnotateWidget(View):
         ):  # fmt: skip
             part.setEnabled(is_open)
         form.inherit.setEnabled(is_open and self.session.task.carry_forward)
-        if not is_open:
-            form.said.setText("Open a dataset to annotate its cells.")
-        elif form.said.text().startswith("Open a dataset"):
-            form.said.setText("")
+        said = self.session.last_said
+        form.said.setText(said if is_open else "Open a dataset to annotate its cells.")
         for shortcut in self._shortcuts:
             is_escape = shortcut.key() == QKeySequence("Escape")
             # Napari's tools need Escape too: it is only taken while a state is active.

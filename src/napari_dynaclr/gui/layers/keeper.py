@@ -59,6 +59,7 @@ class FovLayers:
         self._built_of: Cells | None = None
         self._building = False
         self._coloured = False
+        self._growing: Growing | None = None
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
 

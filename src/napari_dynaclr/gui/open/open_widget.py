@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QCompleter,
@@ -17,7 +16,6 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QShortcut,
     QVBoxLayout,
 )
 
@@ -27,6 +25,7 @@ from napari_dynaclr.gui.open.samples import SIMULATE, make_sample
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
+from napari_dynaclr.gui.workbench import NEXT, PREVIOUS
 from napari_dynaclr.session.plate import STEPS, latest, plate_status
 from napari_dynaclr.summary import describe
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 _RECENT = 10
 _SAMPLE = "Simulated sample"
-NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
 
 
 class OpenWidget(View):
@@ -99,10 +97,6 @@ class OpenWidget(View):
         self.fovs.itemClicked.connect(self._choose_fov)
         self.previous.clicked.connect(lambda: self.bench.step_fov(-1))
         self.next.clicked.connect(lambda: self.bench.step_fov(1))
-        for keys, step in ((PREVIOUS, -1), (NEXT, 1)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-            shortcut.activated.connect(lambda step=step: self.bench.step_fov(step))
         self._show_recent()
 
     def _lay_out(self) -> None:
