@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 from napari.errors import NoAvailableReaderError
-from plain import PlainViewer, rest
+from plain import PlainViewer, rest, shut
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.gui.open import samples
@@ -51,7 +51,7 @@ class TestWhatIsOpened:
         assert bench.session.fov.name == "A/1/0"
         assert len(bench.session.dataset.fov_names) == fovs
         assert len(viewer.layers) == 4
-        bench.close()
+        shut(bench, qtbot)
 
 
 def test_without_a_viewer_the_reader_gives_the_layers(plate, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Points
 from napari.utils.colormaps import CyclicLabelColormap
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 
 from napari_dynaclr.core.registry import params
 from napari_dynaclr.gui.workbench import Workbench
@@ -28,8 +28,7 @@ def told(monkeypatch):
 def empty(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
     assert told == []
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtWidgets import QWidget
 
 from napari_dynaclr.gui.map.hover import HoverCard
@@ -11,8 +11,7 @@ from napari_dynaclr.gui.map.hover import HoverCard
 def bench(processed, qtbot):
     made = plain_bench()
     yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture

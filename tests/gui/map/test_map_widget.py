@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QFileDialog
@@ -38,8 +38,7 @@ def told(monkeypatch):
 def bench(processed, qtbot, told):
     made = plain_bench()
     yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def test_without_a_map_it_says_what_to_do(dataset, qtbot, told):
         assert not panel.map.isVisible()
         show(bench, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
     panel.grab()
-    bench.close()
+    shut(bench, qtbot)
 
 
 @pytest.mark.parametrize(("scope", "fovs"), [(Scope.WELL, 2), (Scope.PLATE, 4)])

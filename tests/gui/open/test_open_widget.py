@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -35,8 +35,7 @@ def told(monkeypatch):
 def bench(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -208,7 +207,7 @@ def test_datasets_opened_before_are_offered_the_last_one_first(widget, plate, ma
     qtbot.waitUntil(lambda: again.session.fov is not None, timeout=20_000)
     rest(again.bench, qtbot)
     assert again.session.dataset.root == other
-    again.bench.close()
+    shut(again.bench, qtbot)
 
 
 def test_what_is_gone_is_not_offered(widget, make_plate, qtbot):

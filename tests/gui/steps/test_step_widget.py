@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from pydantic import Field
 from qtpy.QtCore import Qt
 
@@ -42,8 +42,7 @@ def told(monkeypatch):
 def empty(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
