@@ -207,6 +207,7 @@ def test_datasets_opened_before_are_offered_the_last_one_first(widget, plate, ma
     qtbot.waitUntil(lambda: again.session.fov is not None, timeout=20_000)
     rest(again.bench, qtbot)
     assert again.session.dataset.root == other
+    again.close()
     shut(again.bench, qtbot)
 
 

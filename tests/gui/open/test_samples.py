@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from plain import plain_bench, rest, show, shut
+from plain import plain_bench, rest, shut
 from qtpy.QtCore import Qt
 
 import napari_dynaclr.sample

@@ -14,6 +14,7 @@ from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.gui.scatter import canvas
 from napari_dynaclr.gui.scatter.lasso import in_polygon
 from napari_dynaclr.gui.scatter.overlay import ends_of
 from napari_dynaclr.gui.scatter.plot import NO_MAP, PointCloud
@@ -484,3 +485,22 @@ def test_points_are_never_visited_one_by_one(make):
         return calls(work)
 
     assert effort(50_000) < 1.5 * effort(500) + 100
+
+
+def test_leaving_out_covered_points_is_not_seen(make, monkeypatch):
+    generator = np.random.default_rng(0)
+    xy = generator.normal(0, 1, (20_000, 2))
+    colours = np.full((len(xy), 4), 255, np.uint8)
+    colours[:, :3] = generator.integers(0, 255, (len(xy), 3))
+    pictures, drawn = [], []
+    for few in (10**9, 1000):
+        monkeypatch.setattr(canvas, "FEW", few)
+        plot = make(xy)
+        plot.set_colours(colours)
+        plot.point_size = 3.0
+        plot.set_selected(np.arange(5000))
+        drawn.append(len(plot.canvas._uncovered(plot.canvas.order, 1.0)))
+        pictures.append(plot.canvas.picture().astype(int))
+    assert drawn[1] < 0.9 * drawn[0]
+    # But for rims less than a pixel wide.
+    assert (np.abs(pictures[0] - pictures[1]).max(axis=-1) > 64).mean() < 0.02

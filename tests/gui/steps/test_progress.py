@@ -17,6 +17,7 @@ def runner():
     made = Runner()
     yield made
     made.close()
+    made.deleteLater()
 
 
 @pytest.fixture
