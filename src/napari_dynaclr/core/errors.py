@@ -68,6 +68,7 @@ _STORAGE_REASONS = {
     errno.EACCES: "permission denied: {elsewhere}",
     errno.EPERM: "permission denied: {elsewhere}",
     errno.ENOTDIR: "part of the path is a file: {elsewhere}",
+    errno.EEXIST: "a file stands where a folder should be: {elsewhere}",
 }
 
 

@@ -484,6 +484,9 @@ class Workbench(QObject):
         self.runner.close()
         self.cache.clear()
         _WORKBENCHES.pop(self.viewer, None)
+        # Here, for Python may find that nobody needs them on any thread.
+        self.runner.deleteLater()
+        self.deleteLater()
 
 
 def embeddings(dataset: Dataset) -> list[str]:

@@ -488,6 +488,19 @@ def test_settings_are_there_again_when_the_widget_is(panel, bench, qtbot):
     assert again.listed.isVisible()
 
 
+def test_what_was_not_run_is_remembered_too_for_each_method(panel, bench, qtbot):
+    edit(panel, "diameter", 17.0)
+    choose(panel, "import")
+    panel.listed.setText("A/1")
+    choose(panel, "threshold")
+    assert panel.form.values()["diameter"] == 17.0
+    edit(panel, "diameter", 18.0)
+    panel.hide()
+    again = shown(bench, qtbot, "segment")
+    assert again.form.values()["diameter"] == 18.0
+    assert again.listed.text() == "A/1"
+
+
 def test_the_method_is_remembered_too(bench, qtbot):
     panel = shown(bench, qtbot, "project")
     choose(panel, "pca")

@@ -191,10 +191,12 @@ class MapPanel(View):
         """Write the map as a picture (.png, .svg) or the cells as a table (.csv)."""
         session = self.session
         if path.suffix == ".csv":
+            # Of now, whatever is opened or selected meanwhile.
+            about = (session.cells, session.selection, session.tasks, session.marks)
 
             def work(_job: Job) -> None:
                 with storage_errors(f"save {path}"):
-                    write_csv(path, cell_table(session))
+                    write_csv(path, cell_table(*about))
         else:
             try:
                 shot = self.cloud.shot(path)
