@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.gui.scatter.view import View
 
-FEW = 100_000
-"""So many points are drawn sooner than it is found out which are covered."""
+FEW = 20_000
+"""Fewer points are drawn sooner than it is found out which are covered."""
 
 
 def uncovered(
