@@ -7,8 +7,8 @@ from typing import Any
 
 from napari.components import ViewerModel
 from pydantic import PrivateAttr
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_dynaclr.gui.workbench import Workbench, workbench
 
@@ -16,7 +16,7 @@ from napari_dynaclr.gui.workbench import Workbench, workbench
 class PlainViewer(ViewerModel):
     """napari's viewer but for its window."""
 
-    _window: Any = PrivateAttr(default_factory=lambda: SimpleNamespace(_qt_window=QObject()))
+    _window: Any = PrivateAttr(default_factory=lambda: SimpleNamespace(_qt_window=QMainWindow()))
 
     @property
     def window(self) -> Any:
@@ -52,6 +52,6 @@ def shut(bench: Workbench, qtbot: Any) -> None:
     """
     rest(bench, qtbot)
     bench.close()
-    for one in (bench.viewer.window._qt_window, bench.runner, bench):
+    for one in (bench.viewer.window._qt_window,):
         one.deleteLater()
     QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

@@ -48,9 +48,9 @@ def predicted():
 
 
 def marked(*states):
-    marks = Marks()
-    marks.apply(Mark("A/1/0", i + 1, 1, 0, 0, 0, 0, "infection", s) for i, s in enumerate(states))
-    return marks
+    return Marks().with_marks(
+        Mark("A/1/0", i + 1, 1, 0, 0, 0, 0, "infection", s) for i, s in enumerate(states)
+    )
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from enum import Enum
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -284,11 +284,17 @@ class Runner(QObject):
         """
         run = Run(title, work, lane)
         self._runs.add(run)
-        tell = failed or partial(self.failed.emit, title)
+
+        def tell(error: Exception) -> None:
+            if failed is not None:
+                failed(error)
+            elif isalive(self):
+                self.failed.emit(title, error)
 
         def ended() -> None:
             self._runs.discard(run)
             run.deleteLater()  # Python's collector may run on any thread; Qt's objects end here
+            self._let_go()
             if self._closed and lane != _KEPT:
                 return
             if run.state is RunState.FINISHED and done is not None:
@@ -377,12 +383,21 @@ class Runner(QObject):
         return True
 
     def close(self) -> None:
-        """Ask everything to stop, and accept nothing from it any more, but for annotations."""
+        """Ask everything to stop, and accept nothing from it any more, but for annotations.
+
+        When all has stopped, this deletes itself: Python may find on any thread that
+        nobody needs it, and Qt's objects must end on theirs.
+        """
         self._closed = True
         for run in list(self._runs):
             if run.lane != _KEPT:
                 run.cancel()
         _end_lanes(self._lanes)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and not self._runs and isalive(self):
+            self.deleteLater()
 
 
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()

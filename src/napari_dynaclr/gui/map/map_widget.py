@@ -23,6 +23,7 @@ from superqt import QSearchableComboBox
 
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import DynaclrError, storage_errors
+from napari_dynaclr.gui.colouring import choose_colour, recall_colour
 from napari_dynaclr.gui.map.hover import HoverCard
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
@@ -62,6 +63,7 @@ class MapPanel(View):
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
+        recall_colour(self.bench)
         self.cloud = PointCloud()
         self.cloud.setMinimumHeight(240)
         self.cloud.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -82,6 +84,8 @@ class MapPanel(View):
         self.fit.setToolTip("Show all cells (Home)")
         self.card = HoverCard(self.bench, self)
         self._colours: list[ColourBy] = []
+        self._shown: tuple[object, ...] = ()
+        """What the points are of: the view is kept while it stays."""
         self._lay_out()
         follow_theme(viewer, self.cloud)
         self._hovered = -1
@@ -149,7 +153,7 @@ class MapPanel(View):
         self._show_points()
 
     def _choose_colour(self) -> None:
-        self.bench.colour(self._colours[self.colour.currentIndex()])
+        choose_colour(self.bench, self._colours[self.colour.currentIndex()])
 
     def _lassoed(self, rows: NDArray[np.integer], how: str) -> None:
         self.session.select(rows, how)  # type: ignore[arg-type] # one of the words of How
@@ -230,16 +234,16 @@ class MapPanel(View):
     def synchronise(self) -> None:
         """Show the map as the session has it."""
         self._cells_changed()
-        self._show_colours()
 
     def _cells_changed(self) -> None:
         session = self.session
         self.scope.blockSignals(True)
         self.scope.setCurrentText(session.scope.value)
         self.scope.blockSignals(False)
-        _fill(self.embedding, self.bench.embeddings, session.cells.embedding)
+        embeddings = {name: name for name in self.bench.embeddings}
+        _fill(self.embedding, embeddings, session.cells.embedding)
         self.embedding.setVisible(len(self.bench.embeddings) > 1)
-        _fill(self.map, list(session.cells.maps), session.map_name)
+        _fill(self.map, {name: name.upper() for name in session.cells.maps}, session.map_name)
         self.map.setVisible(bool(session.cells.maps))
         self._fill_colours()
         self._show_points()
@@ -258,7 +262,10 @@ class MapPanel(View):
         session = self.session
         name = session.map_name
         places = session.cells.maps.get(name, np.full((len(session.cells), 2), np.nan, np.float32))
-        self.cloud.set_points(places)
+        root = session.dataset.root if session.dataset is not None else None
+        shown = (root, session.cells.embedding, name, session.scope)
+        self.cloud.set_points(places, keep_view=shown == self._shown)
+        self._shown = shown
         self.cloud.set_axis_names(*(f"{name.upper()} {i}" if name else "" for i in (1, 2)))
         known = int(np.isfinite(places[:, 0]).sum())
         self.count.setText(f"{known:,} cells" if known else "")
@@ -294,10 +301,11 @@ class MapPanel(View):
         self.cloud.set_highlighted(self.session.here())
 
 
-def _fill(box: QComboBox, names: list[str], current: str) -> None:
+def _fill(box: QComboBox, titles: dict[str, str], current: str) -> None:
+    """Offer names by their titles."""
     box.blockSignals(True)
     box.clear()
-    for name in names:
-        box.addItem(name.upper() if box.toolTip().startswith("Which map") else name, name)
+    for name, title in titles.items():
+        box.addItem(title, name)
     box.setCurrentIndex(max(box.findData(current), 0))
     box.blockSignals(False)

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.open.plate_map import COLOURS, PlateMap
 from napari_dynaclr.gui.open.samples import SIMULATE, make_sample
 from napari_dynaclr.gui.settings import recall, remember
@@ -87,6 +88,7 @@ class OpenWidget(View):
         self.next.setToolTip(f"Show the FOV after this one ({NEXT}).")
         self.progress = RunProgress()
         self._status: dict[str, set[str]] = {}
+        self._looks = Latest(self.bench.runner, self, "recent")
         self._lay_out()
         self.open_button.clicked.connect(self.open)
         self.browse.clicked.connect(self._browse)
@@ -170,8 +172,23 @@ class OpenWidget(View):
 
     def _show_recent(self) -> None:
         shown = self.path.currentText()
+        recent = [str(one) for one in recall("recent", [])]
         self.path.clear()
-        self.path.addItems([one for one in recall("recent", []) if Path(one).exists()])
+        self.path.addItems(recent)
+        self.path.setEditText(shown)
+
+        def work(_job: Job) -> list[str]:
+            return [one for one in recent if not Path(one).exists()]
+
+        # In a lane of its own: a disk that is asleep or away must keep nobody waiting.
+        self._looks.start("look for recent datasets", work, self._drop_recent)
+
+    def _drop_recent(self, gone: list[str]) -> None:
+        """Offer no longer what is not there any more."""
+        shown = self.path.currentText()
+        for i in reversed(range(self.path.count())):
+            if self.path.itemText(i) in gone:
+                self.path.removeItem(i)
         self.path.setEditText(shown)
 
     # -- FOVs -------------------------------------------------------------

@@ -44,15 +44,27 @@ def uncovered(
     """
     rim = int(np.ceil(reach * ratio)) + 1
     width, height = (int(np.ceil(side * ratio)) + 2 * rim for side in size)
-    scale = np.float32(view.scale(size) * ratio)
-    # In float32, as the graphics card does it: half the memory to go through.
-    x = (xy[:, 0] - np.float32(view.x)) * scale + np.float32(width / 2)
-    y = (xy[:, 1] - np.float32(view.y)) * scale + np.float32(height / 2)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    rows = np.flatnonzero(inside)
-    pixel = y[rows].astype(np.int32) * width + x[rows].astype(np.int32)
-    last = np.full(width * height, -1, np.int32)
-    last[pixel] = rows  # of several, numpy keeps the last
-    seen = last[last >= 0].astype(np.intp)
+    scale = view.scale(size) * ratio
+    pixel = _pixel(xy[:, 1], view.y, scale, height)
+    pixel *= width + 2
+    pixel += _pixel(xy[:, 0], view.x, scale, width)
+    last = np.full((height + 2, width + 2), -1, np.int32)
+    # Of several, numpy keeps the last.
+    last.ravel()[pixel] = np.arange(len(xy), dtype=np.int32)
+    inside = last[1:-1, 1:-1]
+    seen = inside[inside >= 0].astype(np.intp)
     seen.sort()
     return seen
+
+
+def _pixel(
+    values: NDArray[np.float32], centre: float, scale: float, count: int
+) -> NDArray[np.int32]:
+    """Return pixels from 1 to ``count``; before them is 0, behind them ``count + 1``."""
+    # In float32, as the graphics card does it: half the memory to go through.
+    at = values - np.float32(centre)
+    at *= np.float32(scale)
+    at += np.float32(count / 2 + 1)
+    np.fmax(at, 0, out=at)  # not clip: what is no number is outside too
+    np.fmin(at, count + 1, out=at)
+    return at.astype(np.int32)
