@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from napari._app_model import get_app_model
+from napari._app_model.constants._menus import MenuId
 from plain import rest
 
 import napari_dynaclr
@@ -36,6 +38,25 @@ def test_every_command_is_offered_and_every_offer_has_its_command():
     known = {command["id"] for command in MANIFEST["commands"]}
     assert {one["command"] for kind in ("widgets", "readers") for one in MANIFEST[kind]} == known
     assert len(set(NAMES)) == len(NAMES)
+
+
+def test_every_widget_is_in_a_menu_that_napari_has():
+    offered = set()
+    for menu, items in MANIFEST["menus"].items():
+        assert menu in {member.value for member in MenuId.contributables()}
+        offered |= {item["command"] for item in items}
+    assert offered == {widget["command"] for widget in MANIFEST["widgets"]}
+
+
+def test_a_menu_opens_the_widget_that_the_plugin_menu_opens(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    get_app_model().commands.execute_command(f"{PLUGIN}.open_dataset").result()
+    docks = dict(viewer.window.dock_widgets)
+    assert [name for name in docks if "Open dataset" in name] == [f"Open dataset ({PLUGIN})"]
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Open dataset")
+    assert widget in docks.values()
+    rest(workbench(viewer), qtbot)
+    workbench(viewer).close()
 
 
 def test_every_sample_has_its_reader():

@@ -116,7 +116,7 @@ class Annotator:
     ) -> None:
         before = self.marks
 
-        def work() -> tuple[list[Mark], Marks, int]:
+        def work() -> tuple[list[Mark], Marks, int, str]:
             found: list[Mark] = []
             for i in np.unique(cells.fov[rows]):
                 name = cells.fovs[i]
@@ -132,15 +132,15 @@ class Annotator:
             after = before.with_marks(found)
             journal = self._open()
             journal.add(found, by)
-            return found, after, journal.position
+            return found, after, journal.position, _following(found, state)
 
-        def done(result: tuple[list[Mark], Marks, int]) -> None:
-            found, after, position = result
+        def done(result: tuple[list[Mark], Marks, int, str]) -> None:
+            found, after, position, more = result
             self._enter(position, before, after, lambda marks: marks.with_marks(found))
-            what = said or (f"{len(rows)} cells" if len(rows) > 1 else "1 cell")
             if state:
                 self.given.emit()
-            self._end(f"{what}: {state or 'annotation cleared'}{_following(found, state)}")
+            what = said or (f"{len(rows):,} cells" if len(rows) > 1 else "1 cell")
+            self._end(f"{what}: {state or 'annotation cleared'}{more}")
 
         self._execute(work, done, self._fail)
 
@@ -155,7 +155,7 @@ class Annotator:
     def _turn(self, way: str) -> None:
         before = self.marks
 
-        def work() -> tuple[Action, set[str], Marks, Marks, int] | None:
+        def work() -> tuple[set[str], Marks, Marks, int, str] | None:
             journal = self._open()
             action = journal.undo() if way == "undo" else journal.redo()
             if action is None:
@@ -164,15 +164,16 @@ class Annotator:
             # tell what the cells of today are now.
             names = {mark.fov_name for mark in action.marks}
             now = read_marks(self._dataset, journal, names)
-            return action, names, now, before.with_fovs(names, now), journal.position
+            after = before.with_fovs(names, now)
+            return names, now, after, journal.position, _describe(action)
 
-        def done(result: tuple[Action, set[str], Marks, Marks, int] | None) -> None:
+        def done(result: tuple[set[str], Marks, Marks, int, str] | None) -> None:
             if result is None:
                 self._end(f"nothing to {way}")
                 return
-            action, names, now, after, position = result
+            names, now, after, position, what = result
             self._enter(position, before, after, lambda marks: marks.with_fovs(names, now))
-            self._end(f"{way}: {_describe(action)}")
+            self._end(f"{way}: {what}")
 
         self._execute(work, done, self._fail)
 

@@ -362,6 +362,25 @@ def test_fit_shows_everything_again(panel, qtbot):
     assert panel.cloud.view == whole
 
 
+def test_where_one_looks_is_kept_while_it_is_the_same_map(panel, bench, qtbot):
+    panel.cloud._zoom(3.0, (100.0, 100.0))
+    view = panel.cloud.view
+    bench.load_cells()
+    rest(bench, qtbot)
+    assert panel.cloud.view == view
+    panel.hide()
+    panel.show()
+    assert panel.cloud.view == view
+    panel.scope.setCurrentText(Scope.PLATE.value)
+    rest(bench, qtbot)
+    assert panel.cloud.view == panel.cloud._whole
+    panel.cloud._zoom(3.0, (100.0, 100.0))
+    bench.run_stage("project", params("project", "phate", knn=3), bench.session.dataset.fov_names)
+    rest(bench, qtbot)
+    assert bench.session.map_name == "phate"
+    assert panel.cloud.view == panel.cloud._whole
+
+
 def test_a_run_that_gives_the_same_cells_keeps_what_is_selected(panel, bench, qtbot):
     bench.session.select([2, 4])
     bench.load_cells()

@@ -4,6 +4,7 @@ import json
 import shutil
 import string
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from napari_dynaclr.core import fov as fov_module
 from napari_dynaclr.core.registry import params
 from napari_dynaclr.gui.open.open_widget import OpenWidget
 from napari_dynaclr.gui.open.plate_map import COLOURS
+from napari_dynaclr.gui.settings import remember
 from napari_dynaclr.gui.workbench import Workbench
 
 LEFT = Qt.MouseButton.LeftButton
@@ -217,7 +219,34 @@ def test_what_is_gone_is_not_offered(widget, make_plate, qtbot):
     shutil.rmtree(other)
     again = OpenWidget(widget.bench.viewer)
     qtbot.addWidget(again)
+    again.path.setEditText("/data/half a pa")
+    rest(widget.bench, qtbot)
     assert again.path.count() == 0
+    assert again.path.currentText() == "/data/half a pa"
+
+
+def test_a_disk_that_is_away_keeps_nobody_waiting(widget, plate, qtbot, monkeypatch):
+    remember("recent", ["/away/plate.zarr", str(plate)])
+    woken, asked = threading.Event(), []
+    real = Path.exists
+
+    def exists(path, **options):
+        if str(path).startswith("/away"):
+            asked.append(threading.current_thread())
+            woken.wait(20)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    again = OpenWidget(widget.bench.viewer)
+    qtbot.addWidget(again)
+    offered = [again.path.itemText(i) for i in range(again.path.count())]
+    assert offered == ["/away/plate.zarr", str(plate)]
+    again.bench.open(plate)
+    qtbot.waitUntil(lambda: again.session.fov is not None, timeout=20_000)
+    woken.set()
+    rest(again.bench, qtbot)
+    assert asked
+    assert threading.main_thread() not in asked
 
 
 # -- the plate ------------------------------------------------------------

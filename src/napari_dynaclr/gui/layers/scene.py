@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import contrast
 from napari_dynaclr.session.frames import FovImage
 
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.errors import InvalidInput
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.session.frames import ChunkCache
 
@@ -90,7 +92,7 @@ def prepare(
             **space,
             "colormap": colormap,
             "blending": "translucent_no_depth" if colormap == "gray" else "additive",
-            "contrast_limits": contrast(dataset, fov, channel),
+            "contrast_limits": _contrast(dataset, fov, channel, strict=damaged is None),
             "visible": channel == fov.channels[0] or "nucle" in channel.lower(),
             "metadata": {OWNER: f"channel {channel}"},
             "multiscale": False,
@@ -112,6 +114,16 @@ def prepare(
         if about.get("visible", True):
             data.load(t, middle[1])
     return Scene(fov, layers, labels if key else None, key)
+
+
+def _contrast(dataset: Dataset, fov: Fov, channel: str, *, strict: bool) -> tuple[float, float]:
+    """Contrast limits of a channel; the whole range where its pixels cannot be sampled."""
+    try:
+        return contrast(dataset, fov, channel)
+    except InvalidInput:  # told when the chunk itself is shown
+        if strict:
+            raise
+        return (0.0, float(np.iinfo(fov.dtype).max) if fov.dtype.kind in "iu" else 1.0)
 
 
 def space_of(fov: Fov) -> dict[str, Any]:
