@@ -81,11 +81,23 @@ def test_daughters_and_their_daughters_inherit():
 
 def test_a_line_stops_at_its_own_explicit_mark_only():
     found = marks(
-        TRACKS, "A/1/0", [node(5, 3)], INFECTION, "infected", "key", explicit={node(2, 6): "uninfected"}
+        TRACKS,
+        "A/1/0",
+        [node(5, 3)],
+        INFECTION,
+        "infected",
+        "key",
+        explicit={node(2, 6): "x"},
     )
     assert given_to(found) == {(5, 3), (5, 4), (2, 5)} | whole(9)
     at_birth = marks(
-        TRACKS, "A/1/0", [node(5, 3)], INFECTION, "infected", "key", explicit={node(2, 5): "uninfected"}
+        TRACKS,
+        "A/1/0",
+        [node(5, 3)],
+        INFECTION,
+        "infected",
+        "key",
+        explicit={node(2, 5): "x"},
     )
     assert given_to(at_birth) == {(5, 3), (5, 4)} | whole(9), "7 descends from 2"
     other = {node(5, 3): "uninfected"}

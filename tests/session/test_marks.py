@@ -47,9 +47,7 @@ def test_the_last_mark_of_a_cell_holds(entered):
             place: Given(one.state, one.carried) for place, one in here.items()
         }
         assert marks.counts(task) == Counter(one.state for one in here.values())
-        assert marks.tally(task) == Counter(
-            Given(one.state, one.carried) for one in here.values()
-        )
+        assert marks.tally(task) == Counter(Given(one.state, one.carried) for one in here.values())
         for fov in ("A/1/0", "A/1/1"):
             assert marks.explicit(task, fov) == {
                 n: one.state for (f, n), one in here.items() if f == fov and not one.carried

@@ -141,7 +141,8 @@ class _Lines:
             lines = np.sort(np.concatenate([lines, *self._descendants(lines)]))
         events = np.concatenate([explicit, self.ids[chosen]])
         rows, event = self._last(lines, events, inherit)
-        return rows[np.isin(event, chosen) & (event != rows)]
+        is_followed = np.isin(event, chosen) & (event != rows)
+        return np.asarray(rows[is_followed], np.intp)
 
     def before(
         self, rows: NDArray[np.intp], explicit: NDArray[np.int64], inherit: bool
@@ -203,9 +204,7 @@ class _Lines:
             generations.append(new)
         return generations
 
-    def _inherited(
-        self, lines: NDArray[np.intp], ends: NDArray[np.intp]
-    ) -> NDArray[np.intp]:
+    def _inherited(self, lines: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.intp]:
         """Event that each of some lines begins with, -1 for none.
 
         ``ends`` has the last event of each line's own, -1 for none.

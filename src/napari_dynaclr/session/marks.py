@@ -77,26 +77,24 @@ class Marks:
 
     def with_marks(self, marks: Iterable[Mark]) -> Marks:
         """Return what these are with further marks; an empty state takes a mark away."""
-        after, copied = self._copy(), set()
+        sheets, copied = self._sheets.copy(), set()
         for mark in marks:
             place = (mark.task, mark.fov_name)
             if place not in copied:
                 copied.add(place)
-                after._sheets[place] = after._sheets.get(place, _Sheet()).copy()
-            after._sheets[place].put(mark.id, Given(mark.state, mark.carried))
-        return after
+                sheets[place] = sheets.get(place, _Sheet()).copy()
+            sheets[place].put(mark.id, Given(mark.state, mark.carried))
+        return self._with(sheets)
 
     def with_fovs(self, fov_names: Collection[str], marks: Marks) -> Marks:
         """Return what these are with the states of some FOVs taken from other marks."""
-        after = self._copy()
-        after._sheets = {
-            place: sheet for place, sheet in after._sheets.items() if place[1] not in fov_names
-        } | {place: sheet for place, sheet in marks._sheets.items() if place[1] in fov_names}
-        return after
+        ours = {place: one for place, one in self._sheets.items() if place[1] not in fov_names}
+        theirs = {place: one for place, one in marks._sheets.items() if place[1] in fov_names}
+        return self._with(ours | theirs)
 
-    def _copy(self) -> Marks:
+    def _with(self, sheets: dict[tuple[str, str], _Sheet]) -> Marks:
         after = Marks()
-        after._sheets, after.read_to = self._sheets.copy(), self.read_to
+        after._sheets, after.read_to = sheets, self.read_to
         return after
 
     def get(self, fov_name: str, node: int, task: str) -> Given | None:

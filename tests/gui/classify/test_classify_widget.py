@@ -285,6 +285,37 @@ def test_retraining_waits_for_two_states_and_for_what_runs(bench, widget, qtbot)
     assert (bench.session.dataset.workspace.predictions("death")).exists()
 
 
+def test_only_states_that_are_given_count_towards_retraining(bench, widget, qtbot):
+    widget.retrain.click()
+    annotate(bench, qtbot, "infected", [0])
+    for act in (bench.session.annotator.undo, bench.session.annotator.redo):
+        act()
+        qtbot.waitUntil(lambda: not bench.session.annotator.busy, timeout=LONG)
+    annotate(bench, qtbot, "", [0])
+    assert widget.retrainer.clicks == 1
+
+
+def test_an_imported_table_is_learnt_from(bench, widget, qtbot, tmp_path):
+    from napari_dynaclr.gui.annotating import import_table
+
+    session = bench.session
+    session.set_task("death")
+    widget.retrain.click()
+    here = session.here()[:4]
+    _, y, x = session.cells.position[here].T
+    states = ["dead", "alive"] * 2
+    table = pd.DataFrame({"t": session.frame, "y": y, "x": x, "state": states})
+    table.to_csv(tmp_path / "points.csv", index=False)
+    started = []
+    bench.runner.stage_changed.connect(
+        lambda: started.append(bench.runner.stage.title) if bench.runner.stage else None
+    )
+    import_table(bench, "points", str(tmp_path / "points.csv"))
+    qtbot.waitUntil(lambda: started == ["annotate", "classify"], timeout=LONG)
+    idle(bench, qtbot)
+    assert session.dataset.workspace.predictions("death").exists()
+
+
 def _wait_for(gate):
     import time
 

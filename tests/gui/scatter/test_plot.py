@@ -286,7 +286,7 @@ def screen(plot):
     seen = plot.canvas.grabFramebuffer().convertToFormat(QImage.Format.Format_RGBA8888)
     bits = seen.constBits()
     bits.setsize(seen.sizeInBytes())
-    return np.frombuffer(bits, np.uint8).reshape(seen.height(), seen.width(), 4)[..., :3]
+    return np.frombuffer(bits, np.uint8).reshape(seen.height(), seen.width(), 4)[..., :3].copy()
 
 
 def test_the_first_frame_after_a_pan_shows_the_selected_where_they_are(make, qtbot):
@@ -316,13 +316,13 @@ def test_a_frame_draws_no_more_where_cells_are_selected(make, qtbot, monkeypatch
     plot.canvas._share = 4000
     plot._pan(5.0, 5.0)
     screen(plot)
-    assert 0 < sum(drawn) <= 4000
+    assert 0 < drawn[0] <= 2000
 
 
 def test_all_memory_on_the_graphics_card_is_given_back(make, monkeypatch):
     plot = make()
     deleted = []
-    monkeypatch.setattr(Target, "delete", deleted.append)
+    monkeypatch.setattr(Target, "delete", lambda self: deleted.append(self))
     painter = plot.canvas._painter
     plot.canvas._release()
     assert deleted == [painter.base, painter.front]

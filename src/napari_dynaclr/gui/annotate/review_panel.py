@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -23,6 +25,8 @@ from napari_dynaclr.gui.gallery.gallery import Gallery, Patch
 from napari_dynaclr.session.thumbnails import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from napari_dynaclr.annotation.queue import By
@@ -89,7 +93,7 @@ class ReviewPanel(QWidget):
         self.next_button.clicked.connect(lambda: self.step(1))
         self.gallery.moved.connect(self._tell)
         self.gallery.activated.connect(bench.go_to)
-        self.gallery.labelled.connect(lambda *what: label(bench, *what))
+        self.gallery.labelled.connect(partial(label, bench))
         self._tell(-1)
 
     def _lay_out(self) -> None:
@@ -130,7 +134,8 @@ class ReviewPanel(QWidget):
         embedding = session.cells.embedding or "features"
 
         def work(job: Job) -> list[Patch]:
-            return _patches(review(dataset.select(names), task, by, LENGTH, embedding, job))
+            table = review(dataset.select(names), task, by, LENGTH, embedding, job)
+            return _patches(table, _tracks(dataset, set(table["fov_name"])))
 
         def done(found: list[Patch]) -> None:
             # Not a word to this panel: it may be gone, and who opens it again finds the queue.
@@ -162,6 +167,27 @@ class ReviewPanel(QWidget):
         self._queue.setVisible(bool(kept))
         if self.fill_button.text() == _FILL:
             self.fill_button.setEnabled(session.dataset is not None)
+        if kept and dataset is not None:
+            self._check(dataset, kept)
+
+    def _check(self, dataset: Dataset, kept: list[Patch]) -> None:
+        """Drop the cells of FOVs that have been segmented or tracked again."""
+        session = self._bench.session
+
+        def work(_job: Job) -> list[Patch]:
+            tracks = _tracks(dataset, {patch.fov_name for patch in kept})
+            return [patch for patch in kept if tracks[patch.fov_name] == patch.made_on]
+
+        def done(left: list[Patch]) -> None:
+            now = _KEPT.get(session)
+            if len(left) == len(kept) or now is None or now[1] is not kept:
+                return  # all are there, or others have been chosen since
+            _KEPT[session] = (dataset, left)
+            session.say(f"{len(kept) - len(left)} cells of the queue are no more: fill it again")
+            if isalive(self) and self.isVisible():
+                self.synchronise()
+
+        self._bench.runner.start("check the review queue", work, done)
 
     def step(self, step: int) -> None:
         """Show the next cell of the queue in the viewer, or the one before."""
@@ -183,7 +209,16 @@ class ReviewPanel(QWidget):
         self.heading.setToolTip(patches[place].tip if 0 <= place < count else "")
 
 
-def _patches(table: pd.DataFrame) -> list[Patch]:
+def _tracks(dataset: Dataset, fov_names: set[str]) -> dict[str, str]:
+    """Key of the tracks of each FOV; empty where there are none that are up to date."""
+    workspace, fovs = dataset.workspace, {name: dataset[name] for name in fov_names}
+    return {
+        name: "" if workspace.outdated("tracks", fov) else workspace.key("tracks", fov) or ""
+        for name, fov in fovs.items()
+    }
+
+
+def _patches(table: pd.DataFrame, tracks: Mapping[str, str]) -> list[Patch]:
     """Cells of a table of :data:`~napari_dynaclr.annotation.queue.REVIEW_COLUMNS`."""
     columns = ("fov_name", "track_id", "t", "id", "z", "y", "x", "reason", "score")
     return [
@@ -191,6 +226,7 @@ def _patches(table: pd.DataFrame) -> list[Patch]:
             str(name),
             int(node),
             Place(str(name), int(t), float(z), float(y), float(x)),
+            tracks[name],
             f"{name}, track {track}, t={t} (score {score:.2f})\n{reason}",
         )
         for name, track, t, node, z, y, x, reason, score in zip(
