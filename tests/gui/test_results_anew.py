@@ -97,6 +97,20 @@ def test_a_fov_whose_cells_are_there_is_shown_without_reading_them(bench, qtbot,
     assert bench.session.cells is cells
 
 
+def test_cells_of_a_fov_that_was_passed_by_come_to_nothing(bench, qtbot, monkeypatch):
+    gate, plain = threading.Event(), module.load_cells
+    monkeypatch.setattr(module, "load_cells", lambda *what: gate.wait(30) and plain(*what))
+    cells = bench.session.cells
+    bench.show_fov("B/1/1")
+    qtbot.waitUntil(lambda: bench.session.fov.name == "B/1/1", timeout=10_000)
+    bench.show_fov("B/1/0")
+    qtbot.waitUntil(lambda: bench.session.fov.name == "B/1/0", timeout=10_000)
+    gate.set()
+    rest(bench, qtbot)
+    assert bench.session.cells is cells
+    assert bench.layers.layer("tracks") is not None
+
+
 def test_segments_have_no_colours_of_tracks(bench, qtbot):
     bench.colour(PREDICTED)
     rest(bench, qtbot)

@@ -194,6 +194,7 @@ class Workbench(QObject):
             self._read_ahead()
             held = session.cells.keys.get(name, "") == scene.key
             if held and not anew and self._loaded == session.fovs_in(session.scope):
+                self._loads.stop()  # of a FOV that was passed by
                 self.layers.show_cells()
                 if then is not None:
                     then()
