@@ -285,7 +285,11 @@ def test_annotating_names_the_cell_or_their_number(session, log, dataset):
     session.annotate(np.array([0, 1, 23]), "interphase")
     session.annotator.undo()
     said = [what for name, what in (e for e in log if isinstance(e, tuple)) if name == "said"]
-    assert said == ["track 1, t=2: mitosis", "3 cells: interphase", "undo: 3 cells: interphase"]
+    assert said == [
+        "track 1, t=2: mitosis",
+        "3 cells: interphase",
+        "undo: division, 2 FOVs: 3 cells: interphase",
+    ]
     assert session.marks.counts("division") == {"mitosis": 1}
     assert len(Journal(dataset.workspace.journal).states()) == 1
 
