@@ -18,7 +18,6 @@ from napari.utils.notifications import (
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
-from superqt import QElidingLabel
 
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.dataset import open_dataset
@@ -29,6 +28,7 @@ from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.runner import Runner
+from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
@@ -62,9 +62,6 @@ _LOG = logging.getLogger("napari.dynaclr")
 
 _RIM = 0.7
 """How far out from the middle of the view, 1 being its edge, a cell that one goes to may lie."""
-
-_SAID = 320
-"""Width of the line that says what was done, in pixels."""
 
 AHEAD = (0, 1, 2, 3, -1)
 """Time points, relative to the one on screen, that are read before they are asked for."""
@@ -560,11 +557,9 @@ def workbench(viewer: Viewer) -> Workbench:
         window = viewer.window._qt_window  # noqa: SLF001
         window.destroyed.connect(bench.close)
         # Napari's own line is overwritten at the next move of the mouse.
-        said = QElidingLabel()
-        said.setMinimumWidth(_SAID)
-        said.setToolTip("What napari-dynaclr did last.")
+        said = Said()
         window.statusBar().addPermanentWidget(said)
-        bench.session.said.connect(said.setText)
+        bench.session.said.connect(said.show_text)
         # Of the window, so that they work wherever the focus is.
         for keys, step in ((NEXT, 1), (PREVIOUS, -1)):
             QShortcut(QKeySequence(keys), window).activated.connect(partial(bench.step_fov, step))

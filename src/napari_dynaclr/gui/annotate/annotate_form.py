@@ -128,7 +128,10 @@ class AnnotateForm(QWidget):
         layout.setSpacing(4)
         layout.addWidget(scroll, 1)
         layout.addLayout(bottom)
-        self.setMinimumWidth(320)
+        bar = scroll.verticalScrollBar()
+        room = bar.sizeHint().width() if bar is not None else 0
+        # Qt lets the tabs of a dock be as narrow as the one on top.
+        self.setMinimumWidth(content.minimumSizeHint().width() + room)
 
 
 def _button(text: str, tip: str) -> QPushButton:

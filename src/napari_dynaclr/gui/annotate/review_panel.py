@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_dynaclr.annotation.queue import review
 from napari_dynaclr.gui.annotating import label
 from napari_dynaclr.gui.gallery.gallery import Gallery, Patch
+from napari_dynaclr.session import Scope
 from napari_dynaclr.session.thumbnails import Place
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ _KEPT: WeakKeyDictionary[Session, tuple[Dataset, list[Patch]]] = WeakKeyDictiona
 """The queue of each viewer, so that a widget that is opened again shows it again."""
 
 
+_WHERE = {Scope.FOV: "this FOV", Scope.WELL: "this well", Scope.PLATE: "the whole plate"}
+
+
 class ReviewPanel(QWidget):
     """Fills the review queue, shows it, and walks through it.
 
@@ -76,6 +80,8 @@ class ReviewPanel(QWidget):
         self.by.setToolTip("Which cells to look at next.")
         self.fill_button = QPushButton(_FILL)
         self.fill_button.setToolTip("Choose cells from the FOVs whose cells are shown.")
+        self.among = QLabel()
+        self.among.setToolTip("Choose another part of the plate above the map.")
         self.gallery = Gallery(bench, self)
         self.gallery.setToolTip("Arrows move, Enter or a click goes there, keys give states.")
         self.heading = QLabel()
@@ -101,6 +107,7 @@ class ReviewPanel(QWidget):
         top.setHorizontalSpacing(6)
         top.addWidget(self.by, 0, 0)
         top.addWidget(self.fill_button, 0, 1)
+        top.addWidget(self.among, 1, 0, 1, 2)
         top.setColumnStretch(0, 1)
         self._queue = QWidget()
         below = QVBoxLayout(self._queue)
@@ -156,6 +163,7 @@ class ReviewPanel(QWidget):
     def synchronise(self) -> None:
         """Show the queue as it is now."""
         session = self._bench.session
+        self.among.setText(f"among the cells of {_WHERE[session.scope]}")
         dataset, kept = _KEPT.get(session, (None, []))
         if dataset is not session.dataset:
             kept = []
@@ -220,7 +228,7 @@ def _tracks(dataset: Dataset, fov_names: set[str]) -> dict[str, str]:
 
 def _patches(table: pd.DataFrame, tracks: Mapping[str, str]) -> list[Patch]:
     """Cells of a table of :data:`~napari_dynaclr.annotation.queue.REVIEW_COLUMNS`."""
-    columns = ("fov_name", "track_id", "t", "id", "z", "y", "x", "reason", "score")
+    columns = ("fov_name", "track_id", "t", "id", "z", "y", "x", "predicted", "reason", "score")
     return [
         Patch(
             str(name),
@@ -228,8 +236,9 @@ def _patches(table: pd.DataFrame, tracks: Mapping[str, str]) -> list[Patch]:
             Place(str(name), int(t), float(z), float(y), float(x)),
             tracks[name],
             f"{name}, track {track}, t={t} (score {score:.2f})\n{reason}",
+            predicted,
         )
-        for name, track, t, node, z, y, x, reason, score in zip(
+        for name, track, t, node, z, y, x, predicted, reason, score in zip(
             *(table[column] for column in columns), strict=True
         )
     ]

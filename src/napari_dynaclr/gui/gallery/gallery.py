@@ -46,6 +46,8 @@ class Patch:
         Key of the tracks that it is a node of: in others, the same id is of another cell.
     tip
         What is told of it when the mouse rests on it.
+    predicted
+        Its predicted state, where its FOV is not among those whose cells are shown.
     """
 
     fov_name: str
@@ -53,6 +55,7 @@ class Patch:
     place: Place
     made_on: str = ""
     tip: str = ""
+    predicted: str = ""
 
 
 def patches_of(session: Session, rows: Sequence[int] | NDArray[Any]) -> list[Patch]:
@@ -150,7 +153,9 @@ class _Painter(QStyledItemDelegate):
             return task.colour(given.state), True
         prediction = session.cells.predictions.get(task.name)
         rows = session.cells.find(patch.fov_name, [patch.id])
-        if prediction is None or rows[0] < 0 or prediction.codes[rows[0]] < 0:
+        if rows[0] < 0:
+            return task.colour(patch.predicted) if patch.predicted else "", False
+        if prediction is None or prediction.codes[rows[0]] < 0:
             return "", False
         return task.colour(prediction.states[prediction.codes[rows[0]]]), False
 

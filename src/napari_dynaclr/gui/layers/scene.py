@@ -103,7 +103,7 @@ def prepare(
         about = {
             "name": "cells",
             **space,
-            "opacity": 0.35,
+            "opacity": 0.45,
             "metadata": {OWNER: "cells"},
             "multiscale": False,
         }

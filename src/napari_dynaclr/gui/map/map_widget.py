@@ -27,7 +27,7 @@ from napari_dynaclr.gui.colouring import choose_colour, recall_colour
 from napari_dynaclr.gui.map.hover import HoverCard
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
-from napari_dynaclr.gui.scatter.plot import PointCloud
+from napari_dynaclr.gui.scatter.plot import NO_MAP, PointCloud
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.painting import choices
@@ -48,6 +48,12 @@ _MODES = {
     "lasso": ("Lasso", "Draw around cells to select them; Shift adds, Alt removes (L)"),
     "rectangle": ("Box", "Drag a rectangle to select cells; Shift adds, Alt removes (R)"),
 }
+
+
+_NO_CELLS = "No cells yet: run Segment and track"
+
+_MIXED = """The maps of these FOVs were made in several runs: their axes do not agree.
+Run Project over all of them at once (Work on: whole plate)"""
 
 
 class MapPanel(View):
@@ -261,7 +267,10 @@ class MapPanel(View):
     def _show_points(self) -> None:
         session = self.session
         name = session.map_name
-        places = session.cells.maps.get(name, np.full((len(session.cells), 2), np.nan, np.float32))
+        cells, nowhere = session.cells, np.full((len(session.cells), 2), np.nan, np.float32)
+        mixed = name in cells.mixed
+        places = nowhere if mixed else cells.maps.get(name, nowhere)
+        self.cloud.set_hint(_MIXED if mixed else NO_MAP if len(cells) else _NO_CELLS)
         root = session.dataset.root if session.dataset is not None else None
         shown = (root, session.cells.embedding, name, session.scope)
         self.cloud.set_points(places, keep_view=shown == self._shown)

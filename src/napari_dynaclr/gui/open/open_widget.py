@@ -73,7 +73,7 @@ class OpenWidget(View):
         self.browse, self.open_button = QPushButton("Browse…"), QPushButton("Open")
         self.sample = QPushButton(_SAMPLE)
         self.sample.setToolTip(
-            "Make a small infection time-lapse to try everything on (about half a minute)."
+            "Make a small infection time-lapse to try everything on (about a minute)."
         )
         self.facts = QLabel()
         self.facts.setWordWrap(True)

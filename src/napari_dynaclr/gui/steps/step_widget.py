@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -288,7 +289,7 @@ class StepPanel(View):
         for run in reversed(runs[-_LOG:]):
             fovs = run.get("fovs", [])
             where = fovs[0] if len(fovs) == 1 else f"{len(fovs)} FOVs"
-            started = str(run.get("started", ""))[:16].replace("T", " ")
+            started = _local(str(run.get("started", "")))
             item = QListWidgetItem(f"{started}  {run.get('method')}, {where}: {run.get('status')}")
             settings = run.get("params", {})
             item.setToolTip("\n".join(f"{name}: {value}" for name, value in settings.items()))
@@ -330,3 +331,11 @@ class StepPanel(View):
         self._fill_choices()
         self._read_log()
         self._stage_changed()
+
+
+def _local(utc: str) -> str:
+    """Return a time of the log, kept in UTC, in that of the user."""
+    try:
+        return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:  # written by hand
+        return utc
