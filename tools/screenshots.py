@@ -42,7 +42,7 @@ LOOK = ("Nuclei", "Sensor", "tracks", "annotations")
 def open_sample(tour: Tour) -> None:
     """Open the sample, and a well of its plate."""
     tour.doing = "1. open"
-    tour.menu("File", "Open Sample", "Simulated infection time-lapse (napari-dynaclr)")
+    tour.menu("File", "Open Sample", "Simulated infection time-lapse")
     home = tour.open_dock("Open dataset")
     tour.until(lambda: tour.bench.session.fov is not None, "the sample", 600)
     tour.settle()

@@ -117,11 +117,30 @@ def test_without_a_map_it_says_what_to_do(dataset, qtbot, told):
     panel.show()
     for _ in range(2):
         assert panel.count.text() == ""
-        assert "run Embed, then Project" in panel.cloud._overlay.hint
+        assert "run Segment and track" in panel.cloud._overlay.hint
         assert not panel.map.isVisible()
         show(bench, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
     panel.grab()
     shut(bench, qtbot)
+
+
+def test_maps_that_do_not_fit_each_other_are_not_drawn_as_one(panel, bench, qtbot):
+    panel.scope.setCurrentText(Scope.PLATE.value)
+    rest(bench, qtbot)
+    assert np.isfinite(panel.cloud.canvas.xy).all()
+    bench.run_stage("project", params("project", "pca"), ["B/1/0"])
+    rest(bench, qtbot)
+    assert not len(panel.cloud.canvas.order)
+    assert "made in several runs" in panel.cloud._overlay.hint
+    panel.scope.setCurrentText(Scope.FOV.value)
+    rest(bench, qtbot)
+    assert len(panel.cloud.canvas.order) == len(bench.session.cells)
+
+
+def test_cells_without_a_map_say_what_to_run(bench, panel, qtbot):
+    bench.run_stage("track", params("track", max_distance=4.0), ["B/1/0"])
+    rest(bench, qtbot)
+    assert "run Embed, then Project" in panel.cloud._overlay.hint
 
 
 @pytest.mark.parametrize(("scope", "fovs"), [(Scope.WELL, 2), (Scope.PLATE, 4)])
