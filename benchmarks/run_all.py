@@ -7,6 +7,7 @@ import memory
 import patches
 import reads
 import tracking
+import window
 
 if __name__ == "__main__":
     reads.main()
@@ -14,3 +15,4 @@ if __name__ == "__main__":
     tracking.main()
     memory.main()
     linked_map.main()
+    window.main()

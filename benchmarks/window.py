@@ -1,9 +1,7 @@
 """How long the window stands still: a FOV with a million track nodes, in a real viewer.
 
-    xvfb-run -a -s "-screen 0 1400x900x24" .venv/bin/python benchmarks/window.py [NODES]
-
 A timer ticks every 2 ms; what it is late by is how long the GUI thread was busy. Drawing is
-included: without a GPU, that is software's. napari's own Tracks layer over the same million
+included: without a graphics card, that is software's. napari's own Tracks layer over the same
 nodes is measured in the same run, as the peer.
 """
 
@@ -13,11 +11,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+from common import in_a_window, show
 from iohub.ngff import open_ome_zarr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FRAMES, SIDE = 500, 512
 
@@ -74,98 +77,117 @@ def make(folder: Path, nodes: int) -> Path:
     return path
 
 
-def main(nodes: int) -> None:
-    """Measure, and print one line an action."""
+class Watch:
+    """Acts in a viewer, and notes how long its window stood still."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.rows: list[dict[str, object]] = []
+        self._gaps: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(2)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self._gaps.append(now - self._last)
+        self._last = now
+
+    def spin(self, seconds: float) -> None:
+        """Let the window live."""
+        from qtpy.QtWidgets import QApplication
+
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            QApplication.processEvents()
+
+    def measure(
+        self,
+        name: str,
+        action: Callable[[], object],
+        until: Callable[[], bool] = lambda: True,
+        settle: float = 1.0,
+    ) -> None:
+        """Act, wait until it is done, and for ``settle`` seconds more; keep the figures."""
+        from qtpy.QtWidgets import QApplication
+
+        self.spin(0.3)
+        self._gaps.clear()
+        self._last = start = time.perf_counter()
+        action()
+        while not until():
+            QApplication.processEvents()
+        took = time.perf_counter() - start
+        self.spin(settle)
+        longest = sorted(self._gaps, reverse=True)[:3]
+        self.rows.append(
+            {
+                "action": name,
+                "done after, s": took,
+                "longest standstills, ms": ", ".join(f"{1000 * gap:.0f}" for gap in longest),
+            }
+        )
+
+
+def measure(nodes: int) -> None:
+    """Open a FOV of so many nodes and do to it what people do."""
     import napari
-    from qtpy.QtCore import QTimer
-    from qtpy.QtWidgets import QApplication
 
     from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget
     from napari_dynaclr.gui.workbench import workbench
     from napari_dynaclr.session.colours import ColourBy, Kind
 
     with tempfile.TemporaryDirectory() as folder:
-        path = make(Path(folder) / "large", nodes)
+        path, small = make(Path(folder) / "large", nodes), make(Path(folder) / "small", FRAMES)
         viewer = napari.Viewer()
         bench = workbench(viewer)
         viewer.window.add_dock_widget(EmbedAndProjectWidget(viewer))
-        session = bench.session
-        gaps: list[float] = []
-        last = [time.perf_counter()]
+        session, watch = bench.session, Watch()
+        watch.spin(1)
 
-        def tick() -> None:
-            now = time.perf_counter()
-            gaps.append(now - last[0])
-            last[0] = now
+        def painted() -> bool:
+            return session.palette is not None
 
-        timer = QTimer()
-        timer.timeout.connect(tick)
-        timer.start(2)
-
-        def spin(seconds: float) -> None:
-            until = time.perf_counter() + seconds
-            while time.perf_counter() < until:
-                QApplication.processEvents()
-
-        def measure(name: str, action, until=lambda: True, settle: float = 1.0) -> None:
-            spin(0.3)
-            gaps.clear()
-            last[0] = start = time.perf_counter()
-            action()
-            while not until():
-                QApplication.processEvents()
-            took = time.perf_counter() - start
-            spin(settle)
-            top = sorted(gaps, reverse=True)[:4]
-            print(
-                f"{name:34} done after {took:6.2f} s, longest standstills "
-                + ", ".join(f"{1000 * gap:.0f}" for gap in top) + " ms", flush=True,
-            )  # fmt: skip
-
-        spin(1)
-        small = make(Path(folder) / "small", FRAMES)
-        measure(
-            "the first FOV of a session",
-            lambda: bench.open(small),
-            lambda: bool(session.palette),
-            3,
-        )
-        session.palette = None
-        measure(
-            f"open a FOV of {nodes} nodes",
-            lambda: bench.open(path),
-            lambda: session.palette is not None,
-            2,
-        )
-        measure("next time point", lambda: viewer.dims.set_current_step(0, 100))
-        measure("next time point, again", lambda: viewer.dims.set_current_step(0, 101))
-        for kind, name in ((Kind.PREDICTION, "infection"), (Kind.FEATURE, "feature 3")):
+        def anew(action: Callable[[], object]) -> Callable[[], object]:
             session.palette = None
-            measure(
-                f"colour by {kind.value}",
-                lambda kind=kind, name=name: bench.colour(ColourBy(kind, name)),
-                lambda: session.palette is not None,
+            return action
+
+        watch.measure("open a small FOV first", lambda: bench.open(small), painted, 3)
+        watch.measure("open the large one", anew(lambda: bench.open(path)), painted, 2)
+        for t in (100, 101):
+            watch.measure("next time point", lambda t=t: viewer.dims.set_current_step(0, t))
+        for kind, name in ((Kind.PREDICTION, "infection"), (Kind.FEATURE, "feature 3")):
+            colours = ColourBy(kind, name)
+            watch.measure(
+                f"colour by {kind.value}", anew(lambda c=colours: bench.colour(c)), painted
             )
-        measure("select one cell", lambda: session.select([5000]))
-        measure("select half of the cells", lambda: session.select(np.arange(0, nodes, 2)))
-        measure("click a cell", lambda: bench.mouse._clicked((101, 0, 256, 256), set()))
-        measure("jump to a cell", lambda: session.focus(nodes // 2))
+        watch.measure("select one cell", lambda: session.select([5000]))
+        watch.measure("select half of the cells", lambda: session.select(np.arange(0, nodes, 2)))
+        watch.measure("jump to a cell", lambda: session.focus(nodes // 2))
         row = session.here()[:1]
-        measure(
-            "annotate",
+        watch.measure(
+            "annotate a cell",
             lambda: session.annotate(row, "infected"),
             lambda: not session.annotator.busy,
             3,
         )
         for layer in list(viewer.layers):
             viewer.layers.remove(layer)
-        data = np.column_stack(
-            [session.cells.track, session.cells.t, session.cells.position]
-        ).astype(float)
-        measure("peer: napari's Tracks of them all", lambda: viewer.add_tracks(data), settle=5)
+        cells = session.cells
+        data = np.column_stack([cells.track, cells.t, cells.position]).astype(float)
+        watch.measure("napari's own Tracks", lambda: viewer.add_tracks(data), settle=5)
         bench.close()
         viewer.close()
+    show(f"A FOV of {nodes} nodes: how long the window stands still", watch.rows)
+
+
+def main() -> None:
+    """Measure with a million nodes, or as many as are asked for."""
+    nodes = int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000
+    in_a_window(__file__, lambda: measure(nodes))
 
 
 if __name__ == "__main__":
-    main(int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000)
+    main()

@@ -7,7 +7,8 @@ from typing import Any
 
 from napari.components import ViewerModel
 from pydantic import PrivateAttr
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_dynaclr.gui.workbench import Workbench, workbench
 
@@ -15,7 +16,7 @@ from napari_dynaclr.gui.workbench import Workbench, workbench
 class PlainViewer(ViewerModel):
     """napari's viewer but for its window."""
 
-    _window: Any = PrivateAttr(default_factory=lambda: SimpleNamespace(_qt_window=QObject()))
+    _window: Any = PrivateAttr(default_factory=lambda: SimpleNamespace(_qt_window=QMainWindow()))
 
     @property
     def window(self) -> Any:
@@ -41,3 +42,16 @@ def rest(bench: Workbench, qtbot: Any, timeout: int = 60_000) -> None:
 def plain_bench() -> Workbench:
     """Return the workbench of a viewer without a window; whoever asks for it closes it."""
     return workbench(PlainViewer())  # type: ignore[arg-type]
+
+
+def shut(bench: Workbench, qtbot: Any) -> None:
+    """Close the workbench of a viewer without a window, as the end of the window would.
+
+    Its Qt objects are deleted here: left to Python's garbage collector, they may be
+    deleted on a thread of the next test, and Qt crashes.
+    """
+    rest(bench, qtbot)
+    bench.close()
+    for one in (bench.viewer.window._qt_window,):
+        one.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)

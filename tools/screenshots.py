@@ -42,7 +42,7 @@ LOOK = ("Nuclei", "Sensor", "tracks", "annotations")
 def open_sample(tour: Tour) -> None:
     """Open the sample, and a well of its plate."""
     tour.doing = "1. open"
-    tour.menu("File", "Open Sample", "Simulated infection time-lapse (napari-dynaclr)")
+    tour.menu("File", "Open Sample", "Simulated infection time-lapse")
     home = tour.open_dock("Open dataset")
     tour.until(lambda: tour.bench.session.fov is not None, "the sample", 600)
     tour.settle()
@@ -60,10 +60,13 @@ def segment_and_track(tour: Tour) -> None:
     tour.doing = "2. segment and track"
     tour.pick_well(tour.open_dock("Open dataset").plate, MOCK)
     panel = tour.open_dock("Segment and track")
+    tour.size_docks({"layers": 290, "Segment and track": 430})
+    tour.fill_view()
     tour.go(2)
     run = tour.start(panel.steps.panels["segment"])
-    tour.until(lambda: "segmentation (running)" in tour.viewer.layers, "the first cells", 60)
-    tour.pause(4000)
+    seen = panel.steps.panels["segment"].progress
+    tour.until(lambda: seen.fraction > 0.08, "the first FOV to be nearly done", 120)
+    tour.check("segmentation (running)" in tour.viewer.layers, "nothing is seen of the cells")
     tour.picture("segment")
     tour.finish(run)
     panel.steps.setCurrentIndex(1)
@@ -264,6 +267,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures")
     options = parser.parse_args(arguments)
+    if sys.platform != "linux":  # elsewhere Qt does not ask where the user's folders are
+        print("screenshots: error: this runs on Linux only", file=sys.stderr)
+        return 1
     home = options.folder.absolute()
     sample = home / "napari-dynaclr" / "infection.zarr"
     for old in (sample.with_suffix(".dynaclr"), home / "settings"):

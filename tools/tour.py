@@ -129,7 +129,11 @@ class Tour:
         """Choose from the menu bar."""
         actions = self.window.menuBar().actions()
         for i, title in enumerate(titles):
-            named = {action.text().replace("&", ""): action for action in actions}
+            # Where a plugin is in other menus too, napari adds its name to the titles.
+            named = {
+                action.text().replace("&", "").removesuffix(f" ({PLUGIN})"): action
+                for action in actions
+            }
             if title not in named:
                 raise WrongTurn(f"{self.doing}: no '{title}' in the menu, only {list(named)}")
             action = named[title]

@@ -9,13 +9,7 @@ from effort import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dynaclr.annotation.marking import (
-    mark_table,
-    marks,
-    next_annotation,
-    previous_annotation,
-    track_segment,
-)
+from napari_dynaclr.annotation.marking import marks
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.core.tables import node_id, validate_tracks
@@ -87,21 +81,32 @@ def test_daughters_and_their_daughters_inherit():
 
 def test_a_line_stops_at_its_own_explicit_mark_only():
     found = marks(
-        TRACKS, "A/1/0", [node(5, 3)], INFECTION, "infected", "key", explicit={node(2, 6)}
+        TRACKS,
+        "A/1/0",
+        [node(5, 3)],
+        INFECTION,
+        "infected",
+        "key",
+        explicit={node(2, 6): "x"},
     )
     assert given_to(found) == {(5, 3), (5, 4), (2, 5)} | whole(9)
     at_birth = marks(
-        TRACKS, "A/1/0", [node(5, 3)], INFECTION, "infected", "key", explicit={node(2, 5)}
+        TRACKS,
+        "A/1/0",
+        [node(5, 3)],
+        INFECTION,
+        "infected",
+        "key",
+        explicit={node(2, 5): "x"},
     )
     assert given_to(at_birth) == {(5, 3), (5, 4)} | whole(9), "7 descends from 2"
-    before = marks(
-        TRACKS, "A/1/0", [node(5, 1)], INFECTION, "infected", "key", explicit=np.array([node(5, 3)])
-    )
+    other = {node(5, 3): "uninfected"}
+    before = marks(TRACKS, "A/1/0", [node(5, 1)], INFECTION, "infected", "key", explicit=other)
     assert given_to(before) == {(5, 1), (5, 2)}
 
 
 def test_an_explicit_mark_that_is_made_anew_is_no_stop_for_itself():
-    found = marks(TRACKS, "A/1/0", [node(7, 8)], INFECTION, "x", "k", explicit=[node(7, 8)])
+    found = marks(TRACKS, "A/1/0", [node(7, 8)], INFECTION, "x", "k", explicit={node(7, 8): "y"})
     assert given_to(found) == whole(7)
 
 
@@ -125,9 +130,6 @@ def test_the_order_of_the_table_does_not_matter():
     shuffled = TRACKS.sample(frac=1, random_state=0)
     args = ("A/1/0", [node(9, 6), node(5, 1)], INFECTION, "infected", "key")
     assert marks(shuffled, *args) == marks(TRACKS, *args)
-    assert track_segment(shuffled, node(5, 3), node(7, 8)).tolist() == [
-        node(5, 3), node(5, 4), node(2, 5), node(2, 6), node(2, 7), node(7, 8),
-    ]  # fmt: skip
 
 
 def test_tracks_that_descend_from_each_other_are_survived():
@@ -136,8 +138,8 @@ def test_tracks_that_descend_from_each_other_are_survived():
     circle.loc[circle["track_id"] == 9, "parent_track_id"] = 2
     found = marks(circle, "A/1/0", [node(2, 7)], INFECTION, "infected", "key")
     assert given_to(found) == whole(2, 5, 9)
-    with pytest.raises(InvalidInput, match="not of one track or lineage"):
-        track_segment(pd.concat([circle, tracks_of({8: (0, 3, -1)})]), node(8, 0), node(2, 7))
+    cleared = marks(circle, "A/1/0", [node(2, 7)], INFECTION, "", "k", explicit={node(9, 6): "x"})
+    assert given_to(cleared) == {(2, 7), (9, 5)}
 
 
 # -- against a model ---------------------------------------------------------------
@@ -177,6 +179,22 @@ def model(family, tracks, ids, task, explicit):
     return found
 
 
+def held_before(family, tracks, task, explicit, track, t):
+    """Walk up from a cell to the first that is marked explicitly."""
+    nodes = {(row.track_id, row.t): row.id for row in tracks.itertuples()}
+    while (track, t) in nodes:
+        if nodes[track, t] in explicit:
+            return explicit[nodes[track, t]]
+        first, _, parent = family[track]
+        if t == first:
+            if not task.inherit or parent < 0:
+                return ""
+            track, t = parent, family[parent][1]
+        else:
+            t -= 1
+    return ""
+
+
 TASKS = st.builds(
     lambda carry, inherit: replace(DIVISION, carry_forward=carry, inherit=inherit),
     st.booleans(),
@@ -190,10 +208,18 @@ def test_marks_are_those_of_a_walk_through_the_lineage(data, family, task):
     tracks = tracks_of(family)
     some = st.lists(st.sampled_from(tracks["id"].tolist()), max_size=5)
     ids, explicit = data.draw(some.filter(bool)), data.draw(some)
-    found = marks(tracks, "A/1/0", ids, task, "s", "k", explicit=set(explicit))
+    known = dict.fromkeys(explicit, "x")
+    found = marks(tracks, "A/1/0", ids, task, "s", "k", explicit=known)
     assert {mark.id for mark in found} == model(family, tracks, ids, task, explicit)
     assert [m.id for m in found if not m.carried] == list(dict.fromkeys(ids))
     assert len({mark.id for mark in found}) == len(found)
+    known = {one: str(one) for one in explicit}
+    cleared = marks(tracks, "A/1/0", ids, task, "", "k", explicit=known)
+    assert [mark.id for mark in cleared] == [mark.id for mark in found]
+    left = {one: state for one, state in known.items() if one not in ids}
+    for mark in cleared:
+        above = held_before(family, tracks, task, left, mark.track_id, mark.t)
+        assert mark.state == (above if mark.carried else "")
 
 
 @given(data=st.data(), family=families())
@@ -204,8 +230,8 @@ def test_actions_are_idempotent_and_undo_restores(data, family, tmp_path_factory
     some = st.lists(st.sampled_from(tracks["id"].tolist()), min_size=1, max_size=3)
 
     def act(ids, state):
-        table = mark_table(journal.states(), "infection")
-        explicit = table.loc[~table["carried"], "id"].to_numpy()
+        states = journal.states().values()
+        explicit = {mark.id: mark.state for mark, _ in states if not mark.carried}
         journal.add(marks(tracks, "A/1/0", ids, INFECTION, state, "key", explicit=explicit))
 
     def now():
@@ -231,13 +257,34 @@ def test_actions_are_idempotent_and_undo_restores(data, family, tmp_path_factory
 
 
 def test_clearing_takes_away_what_was_carried_from_it():
-    journal_states = marks(TRACKS, "A/1/0", [node(5, 1)], INFECTION, "infected", "key")
-    cleared = marks(
-        TRACKS, "A/1/0", [node(5, 1)], INFECTION, "", "key", explicit={node(5, 1), node(2, 6)}
-    )
+    given_ = marks(TRACKS, "A/1/0", [node(5, 1)], INFECTION, "infected", "key")
+    known = {node(5, 1): "infected", node(2, 6): "uninfected"}
+    cleared = marks(TRACKS, "A/1/0", [node(5, 1)], INFECTION, "", "key", explicit=known)
     assert {m.state for m in cleared} == {""}
-    kept = given_to(journal_states) - given_to(cleared)
+    kept = given_to(given_) - given_to(cleared)
     assert kept == {(2, 6), (2, 7)} | whole(7), "2 was marked again at t=6"
+
+
+def held(found):
+    return {(m.track_id, m.t): m.state for m in found if m.carried}
+
+
+def test_after_a_mark_that_is_cleared_the_one_before_holds_again():
+    known = {node(3, 2): "infected", node(3, 5): "uninfected", node(3, 8): "unknown"}
+    cleared = marks(TRACKS, "A/1/0", [node(3, 5)], INFECTION, "", "key", explicit=known)
+    assert [(m.t, m.state) for m in cleared if not m.carried] == [(5, "")]
+    assert held(cleared) == {(3, 6): "infected", (3, 7): "infected"}
+    both = marks(TRACKS, "A/1/0", [node(3, 2), node(3, 5)], INFECTION, "", "key", explicit=known)
+    assert held(both) == dict.fromkeys([(3, 3), (3, 4), (3, 6), (3, 7)], "")
+
+
+def test_what_holds_again_is_inherited_where_the_task_says_so():
+    known = {node(5, 1): "infected", node(2, 5): "uninfected", node(9, 6): "unknown"}
+    args = (TRACKS, "A/1/0", [node(2, 5)])
+    cleared = marks(*args, INFECTION, "", "key", explicit=known)
+    assert held(cleared) == dict.fromkeys([(2, 6), (2, 7), (7, 8), (7, 9)], "infected")
+    cleared = marks(*args, DEATH, "", "key", explicit=known)
+    assert held(cleared) == {(2, 6): "", (2, 7): ""}, "the mother's is not inherited"
 
 
 # -- size --------------------------------------------------------------------------
@@ -258,8 +305,8 @@ def test_the_work_of_marking_grows_no_faster_than_the_cells_that_are_marked():
     def effort(count):
         tracks = big(count, 20)
         ids = tracks["id"].to_numpy()[::2]
-        explicit = set(tracks["id"].tolist()[1::4])
-        return calls(lambda: marks(tracks, "A", ids, INFECTION, "s", "k", explicit=explicit))
+        explicit = dict.fromkeys(tracks["id"].tolist()[1::4], "x")
+        return calls(lambda: marks(tracks, "A", ids, INFECTION, "", "k", explicit=explicit))
 
     assert effort(1000) < 12 * effort(100)
 
@@ -268,69 +315,6 @@ def test_the_work_of_a_click_does_not_grow_with_the_tracks():
     def effort(count):
         tracks = big(count, 50)
         ids = tracks["id"].to_numpy()[[len(tracks) // 2]]
-        return calls(lambda: marks(tracks, "A", ids, INFECTION, "s", "k", explicit=set()))
+        return calls(lambda: marks(tracks, "A", ids, INFECTION, "s", "k"))
 
     assert effort(10_000) < 1.5 * effort(100) + 100
-
-
-# -- a stretch of a track ----------------------------------------------------------
-
-
-def test_the_stretch_between_two_cells_of_a_track():
-    expected = [node(3, t) for t in range(2, 6)]
-    assert track_segment(TRACKS, node(3, 2), node(3, 5)).tolist() == expected
-    assert track_segment(TRACKS, node(3, 5), node(3, 2)).tolist() == expected
-    assert track_segment(TRACKS, node(3, 2), node(3, 2)).tolist() == [node(3, 2)]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"), [((2, 5), (9, 5)), ((2, 5), (9, 6)), ((3, 0), (5, 2)), ((7, 9), (3, 9))]
-)
-def test_sisters_and_strangers_have_none(one, other):
-    with pytest.raises(InvalidInput, match="not of one track or lineage"):
-        track_segment(TRACKS, node(*one), node(*other))
-
-
-# -- jumps -------------------------------------------------------------------------
-
-PLACES = pd.DataFrame(
-    [("B/1/0", 4, 8), ("A/1/0", 2, 3), ("A/1/0", 2, 1), ("C/1/0", 0, 1), ("A/1/0", 0, 9)],
-    columns=["fov_name", "t", "id"],
-)
-NAMES = ["A/1/0", "A/1/1", "B/1/0"]
-
-
-def test_jumps_go_through_fovs_in_order_and_start_anew_at_the_end():
-    row, seen = next_annotation(PLACES, NAMES, "A/1/0", 0), []
-    for _ in range(5):
-        seen.append(row)
-        place = PLACES.loc[row]
-        row = next_annotation(PLACES, NAMES, place["fov_name"], place["t"], place["id"])
-    assert seen == [4, 2, 1, 0, 4], "C/1/0 is none of the FOVs"
-    row, back = seen[-1], []
-    for _ in range(4):
-        place = PLACES.loc[row]
-        row = previous_annotation(PLACES, NAMES, place["fov_name"], place["t"], place["id"])
-        back.append(row)
-    assert back == [0, 1, 2, 4]
-
-
-def test_jumps_from_a_place_without_annotation():
-    assert next_annotation(PLACES, NAMES, "A/1/0", 1) == 2
-    assert previous_annotation(PLACES, NAMES, "A/1/0", 2) == 4, "those at t=2 are not before it"
-    assert next_annotation(PLACES, NAMES, "A/1/1", 3) == 0
-    assert previous_annotation(PLACES, NAMES, "A/1/1", 3) == 1
-    assert next_annotation(PLACES, NAMES, "B/1/0", 5) == 4
-    assert next_annotation(PLACES.iloc[:0], NAMES, "A/1/0", 0) is None
-    assert next_annotation(PLACES, ["A/1/1"], "A/1/1", 0) is None
-
-
-def test_the_table_of_marks_holds_one_task_and_says_what_was_looked_at(tmp_path):
-    journal = Journal(tmp_path / "a.jsonl")
-    assert mark_table(journal.states(), "infection").empty
-    journal.add(marks(TRACKS, "A/1/0", [node(7, 8)], INFECTION, "infected", "key"))
-    journal.add(marks(TRACKS, "A/1/0", [node(7, 9)], DIVISION, "mitosis", "key"))
-    table = mark_table(Journal(tmp_path / "a.jsonl").states(), "infection")
-    assert table["id"].tolist() == [node(7, 8), node(7, 9)]
-    assert table["carried"].tolist() == [False, True]
-    assert table["carried"].dtype == bool

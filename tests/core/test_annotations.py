@@ -6,7 +6,7 @@ import pytest
 
 from napari_dynaclr import annotate, classify, embed, params, segment, track
 from napari_dynaclr.core.annotations import current_annotations
-from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.journal import Journal
 
 
@@ -36,10 +36,10 @@ def test_marks_stay_with_their_cells_when_segmentation_numbers_them_anew(marked)
 
 def test_an_embedding_of_older_tracks_is_refused(processed):
     segment(processed, params("segment", sensitivity=1.3))
-    with pytest.raises(InvalidInput, match=r"out of date.*run 'track' again"):
+    with pytest.raises(MissingInput, match=r"Out of date.*Run 'track' again"):
         embed(processed)
     track(processed)
-    with pytest.raises(InvalidInput, match=r"out of date.*run 'embed' again"):
+    with pytest.raises(MissingInput, match=r"Out of date.*Run 'embed' again"):
         classify(processed)
 
 

@@ -57,9 +57,14 @@ def idle(qtbot) -> Callable[[Workbench], None]:
 
 
 @pytest.fixture
-def empty_bench(make_napari_viewer, idle) -> Iterator[Workbench]:
+def empty_bench(make_napari_viewer, idle, qtbot) -> Iterator[Workbench]:
     """The workbench of a viewer in a real window, nothing open."""
-    made = workbench(make_napari_viewer(show=True))
+    viewer = make_napari_viewer(show=True)
+    made = workbench(viewer)
+    # Where no window manager does it; keys are for the active window.
+    window = viewer.window._qt_window
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow)
     yield made
     idle(made)
     made.close()

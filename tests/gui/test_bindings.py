@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QLineEdit
 from windows import ALT, SHIFT, canvas, click, drag, hover, place_of
 
 
@@ -176,3 +177,8 @@ def test_the_keys_step_through_the_fovs_whatever_layer_is_active(shown, qtbot, i
         qtbot.waitUntil(lambda: shown.session.fov.name == "B/1/0", timeout=10_000)
     idle(shown)
     assert viewer.layers.selection.active is layers.layer("marks")
+    # And wherever the focus is.
+    box = QLineEdit()
+    viewer.window.add_dock_widget(box)
+    qtbot.keyClick(box, Qt.Key.Key_Right, ALT)
+    qtbot.waitUntil(lambda: shown.session.fov.name == "B/1/1", timeout=10_000)

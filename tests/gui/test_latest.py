@@ -29,6 +29,10 @@ def latest(runner, owner):
     return Latest(runner, owner, "charts")
 
 
+def ignore(_result):
+    """For work of which only the failure, or nothing, is looked at."""
+
+
 class Slow:
     """Work that hears of a cancellation only at its end, as a library's does."""
 
@@ -64,10 +68,10 @@ def test_of_many_wishes_the_last_counts(latest, runner, qtbot):
 
 def test_what_is_overtaken_is_cancelled(latest, runner, qtbot):
     first = Slow(1)
-    latest.start("draw", first, print)
+    latest.start("draw", first, ignore)
     (run,) = runner._runs
     qtbot.waitUntil(lambda: run.state is RunState.RUNNING)
-    latest.start("draw", lambda _job: 2, print)
+    latest.start("draw", lambda _job: 2, ignore)
     assert run.state is RunState.STOPPING
     first.go.set()
 
@@ -107,7 +111,7 @@ def test_failures_are_told_while_they_are_of_interest(latest, runner, qtbot):
     failed, errors = [], [InvalidInput("first"), InvalidInput("second")]
     works = [Slow(error) for error in errors]
     for work in works:
-        latest.start("draw", work, print, failed.append)
+        latest.start("draw", work, ignore, failed.append)
     for work in works:
         work.go.set()
     qtbot.waitUntil(lambda: not runner.is_busy)
@@ -119,7 +123,7 @@ def test_without_anyone_to_tell_failures_are_everybodys(latest, runner, qtbot):
     runner.failed.connect(lambda title, error: told.append((title, str(error))))
     work = Slow(InvalidInput("no such task"))
     work.go.set()
-    latest.start("draw", work, print)
+    latest.start("draw", work, ignore)
     qtbot.waitUntil(lambda: not runner.is_busy)
     assert told == [("draw", "no such task")]
 

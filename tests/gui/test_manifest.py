@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from napari._app_model import get_app_model
+from napari._app_model.constants._menus import MenuId
 from plain import rest
-from qtpy.QtWidgets import QWidget
 
 import napari_dynaclr
 from napari_dynaclr.gui.open import samples
+from napari_dynaclr.gui.reader import get_reader
 from napari_dynaclr.gui.steps.stage_widgets import SegmentAndTrackWidget
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.gui.workbench import workbench
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 PLUGIN = "napari-dynaclr"
 FILE = Path(napari_dynaclr.__file__).with_name("napari.yaml")
@@ -29,9 +36,35 @@ def test_every_command_can_be_imported(command):
 
 def test_every_command_is_offered_and_every_offer_has_its_command():
     known = {command["id"] for command in MANIFEST["commands"]}
-    offers = ("widgets", "sample_data", "readers")
-    assert {one["command"] for kind in offers for one in MANIFEST[kind]} == known
+    assert {one["command"] for kind in ("widgets", "readers") for one in MANIFEST[kind]} == known
     assert len(set(NAMES)) == len(NAMES)
+
+
+def test_every_widget_is_in_a_menu_that_napari_has():
+    offered = set()
+    for menu, items in MANIFEST["menus"].items():
+        assert menu in {member.value for member in MenuId.contributables()}
+        offered |= {item["command"] for item in items}
+    assert offered == {widget["command"] for widget in MANIFEST["widgets"]}
+
+
+def test_a_menu_opens_the_widget_that_the_plugin_menu_opens(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    get_app_model().commands.execute_command(f"{PLUGIN}.open_dataset").result()
+    docks = dict(viewer.window.dock_widgets)
+    assert [name for name in docks if "Open dataset" in name] == [f"Open dataset ({PLUGIN})"]
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, "Open dataset")
+    assert widget in docks.values()
+    rest(workbench(viewer), qtbot)
+    workbench(viewer).close()
+
+
+def test_every_sample_has_its_reader():
+    for sample in MANIFEST["sample_data"]:
+        assert sample["reader_plugin"] == PLUGIN
+        assert get_reader(sample["uri"]) is not None
+        patterns = [pattern for one in MANIFEST["readers"] for pattern in one["filename_patterns"]]
+        assert any(fnmatch(sample["uri"], pattern) for pattern in patterns)
 
 
 def test_the_manifest_of_the_checkout_is_that_of_the_package():
@@ -83,9 +116,7 @@ def _name(bench) -> str:
     return bench.session.fov.name if bench.session.fov is not None else ""
 
 
-def test_settings_and_what_is_shown_survive_closing_and_opening(
-    make_napari_viewer, dataset, qtbot
-):
+def test_settings_and_what_is_shown_survive_closing_and_opening(make_napari_viewer, dataset, qtbot):
     viewer = make_napari_viewer(show=True)
     bench = workbench(viewer)
     bench.open(dataset.root, "B/1/0", dataset.workspace.path)

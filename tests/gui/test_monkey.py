@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from napari._qt.qt_viewer import QtViewer
@@ -197,9 +199,17 @@ def test_random_actions_raise_nothing(seed, bench, idle, qtbot, capture_errors):
 
 @pytest.fixture
 def capture_errors(monkeypatch):
-    """Collect errors that are no message for the user."""
+    """Collect errors that are no message for the user, from any thread."""
     found = []
     monkeypatch.setattr(
         notification_manager, "receive_error", lambda kind, value, *_: found.append(repr(value))
     )
-    return found
+
+    class Collector(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage() + repr(record.exc_info))
+
+    logger, collector = logging.getLogger("napari.dynaclr"), Collector(logging.ERROR)
+    logger.addHandler(collector)
+    yield found
+    logger.removeHandler(collector)

@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import napari
 import numpy as np
 import pytest
 import zarr
 from napari.errors import NoAvailableReaderError
-from plain import PlainViewer, rest
+from plain import PlainViewer, rest, shut
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.gui.reader import NOTHING, get_reader, read, read_first_fov
+from napari_dynaclr.gui.open import samples
+from napari_dynaclr.gui.reader import NOTHING, get_reader, read, read_first_fov, read_sample
 from napari_dynaclr.gui.workbench import workbench
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,12 @@ class TestWhatIsOpened:
 
     def test_without_a_viewer_the_first_fov_comes_as_layers(self, plate, inside, fovs):
         layers = read_first_fov(str(plate / inside))
-        assert [about["name"] for _, about, _ in layers] == ["Phase", "Nuclei", "Membrane", "Sensor"]
+        assert [about["name"] for _, about, _ in layers] == [
+            "Phase",
+            "Nuclei",
+            "Membrane",
+            "Sensor",
+        ]
         data, about, kind = layers[0]
         assert (kind, data.shape) == ("image", (10, 1, 192, 192))
         assert about["scale"] == pytest.approx((1.0, 1.5, 0.55, 0.55))
@@ -42,7 +51,7 @@ class TestWhatIsOpened:
         assert bench.session.fov.name == "A/1/0"
         assert len(bench.session.dataset.fov_names) == fovs
         assert len(viewer.layers) == 4
-        bench.close()
+        shut(bench, qtbot)
 
 
 def test_without_a_viewer_the_reader_gives_the_layers(plate, monkeypatch):
@@ -106,3 +115,15 @@ def test_a_plate_without_fovs_is_declined_in_a_line(make_plate):
     (root / ".zattrs").write_text(json.dumps(about))
     with pytest.raises(InvalidInput, match="has no FOV in it: choose another dataset"):
         read_first_fov(str(root))
+
+
+def test_the_sample_is_shown_by_the_widget_that_makes_it(monkeypatch):
+    shown = []
+    monkeypatch.setattr(samples, "show_sample", shown.append)
+    viewer = PlainViewer()
+    monkeypatch.setattr(napari, "current_viewer", lambda: viewer)
+    assert get_reader(samples.ADDRESS)(samples.ADDRESS) == [NOTHING]
+    assert shown == [viewer]
+    monkeypatch.setattr(napari, "current_viewer", lambda: None)
+    with pytest.raises(InvalidInput, match="Open a viewer first"):
+        read_sample(samples.ADDRESS)

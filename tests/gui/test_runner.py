@@ -426,14 +426,15 @@ def test_a_runner_that_nobody_closes_ends_its_threads(qtbot):
 
 def test_a_run_whose_window_is_gone_stops(qtbot, gate):
     run = Run("work", gate)
-    thread = threading.Thread(target=run.execute)
+    thread = threading.Thread(target=run.task.execute)
     run.deleteLater()
     qtbot.waitUntil(lambda: not_alive(run))
     thread.start()
+    qtbot.waitUntil(lambda: run.job.state.value == "cancel requested")
     gate.open.set()
     thread.join(5)
     assert not thread.is_alive()
-    assert run.job.state.value == "cancel requested"
+    qtbot.wait(20)  # its last word reaches nobody, and harms nobody
 
 
 def not_alive(thing):

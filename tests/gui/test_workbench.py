@@ -282,7 +282,7 @@ def test_going_to_a_cell_shows_its_fov_its_time_and_itself(bench, idle, qtbot):
     assert viewer.dims.point[0] == 7
     assert session.selection.tolist() == [row]
     session.focus(int(session.cells.at("A/1/1", 2)[1]))
-    assert session.frame == 2
+    qtbot.waitUntil(lambda: session.frame == 2, timeout=LONG)
     assert session.fov.name == "A/1/1"
 
 

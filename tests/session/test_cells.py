@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_dynaclr import params, segment, track
+from napari_dynaclr import params, project, segment, track
 from napari_dynaclr.core.errors import Cancelled
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.shards import read_shard, write_shard
@@ -269,3 +269,12 @@ def test_loading_can_be_cancelled(processed):
     job.cancel()
     with pytest.raises(Cancelled):
         load_cells(processed, "features", job)
+
+
+def test_maps_of_several_runs_are_told_apart(processed):
+    assert load_cells(processed, "features", Job()).mixed == frozenset()
+    project(processed.select(["B/1/0"]), params("project", "pca"))
+    assert load_cells(processed, "features", Job()).mixed == {"pca"}
+    assert load_cells(processed.select(["B/1/0"]), "features", Job()).mixed == frozenset()
+    project(processed, params("project", "pca"))
+    assert load_cells(processed, "features", Job()).mixed == frozenset()

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from effort import calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,8 +37,7 @@ some_marks = st.lists(
 @given(some_marks)
 @settings(deadline=None)
 def test_the_last_mark_of_a_cell_holds(entered):
-    marks, expected = Marks(), {}
-    marks.apply(entered)
+    marks, expected = Marks().with_marks(entered), {}
     for one in entered:
         expected[one.task, one.fov_name, one.id] = one
     expected = {place: one for place, one in expected.items() if one.state}
@@ -47,9 +47,10 @@ def test_the_last_mark_of_a_cell_holds(entered):
             place: Given(one.state, one.carried) for place, one in here.items()
         }
         assert marks.counts(task) == Counter(one.state for one in here.values())
+        assert marks.tally(task) == Counter(Given(one.state, one.carried) for one in here.values())
         for fov in ("A/1/0", "A/1/1"):
             assert marks.explicit(task, fov) == {
-                n for (f, n), one in here.items() if f == fov and not one.carried
+                n: one.state for (f, n), one in here.items() if f == fov and not one.carried
             }
     assert set(marks.tasks) == {place[0] for place in expected}
     assert marks.fov_names == {place[1] for place in expected}
@@ -67,8 +68,7 @@ def test_codes_are_the_states_of_the_cells_that_are_shown(entered):
         parent=np.full(6, -1),
         position=np.zeros((6, 3), np.float32),
     )
-    marks = Marks()
-    marks.apply(entered)
+    marks = Marks().with_marks(entered)
     states = ("uninfected", "infected")
     expected = [marks.get(cells.name(i), int(cells.id[i]), "infection") for i in range(6)]
     assert marks.codes(cells, "infection", states).tolist() == [
@@ -78,16 +78,38 @@ def test_codes_are_the_states_of_the_cells_that_are_shown(entered):
 
 
 def test_the_states_of_a_fov_can_be_taken_from_elsewhere():
-    marks, other = Marks(), Marks()
-    marks.apply([mark(1, "infected"), mark(2, "infected", fov="A/1/1")])
-    marks.apply([mark(3, "mitosis", task="division")])
-    other.apply([mark(2, "uninfected"), mark(2, "uninfected", fov="A/1/1")])
-    marks.replace(["A/1/0"], other)
+    before = Marks().with_marks([mark(1, "infected"), mark(2, "infected", fov="A/1/1")])
+    before = before.with_marks([mark(3, "mitosis", task="division")])
+    other = Marks().with_marks([mark(2, "uninfected"), mark(2, "uninfected", fov="A/1/1")])
+    marks = before.with_fovs({"A/1/0"}, other)
     assert sorted(marks.of("infection")) == [
         ("A/1/0", 2, Given("uninfected", False)),
         ("A/1/1", 2, Given("infected", False)),
     ]
     assert marks.tasks == ["infection"]
+    assert before.tasks == ["infection", "division"], "those before are as they were"
+
+
+@given(some_marks, some_marks)
+@settings(deadline=None)
+def test_marks_that_a_job_reads_do_not_change(entered, further):
+    marks = Marks().with_marks(entered)
+    tasks = ("infection", "division")
+    before = [(list(marks.of(task)), marks.tally(task)) for task in tasks]
+    after = marks.with_marks(further)
+    after.with_marks([mark(1, "")])
+    assert [(list(marks.of(task)), marks.tally(task)) for task in tasks] == before
+    assert [list(after.of(task)) for task in tasks] == [
+        list(Marks().with_marks([*entered, *further]).of(task)) for task in tasks
+    ]
+
+
+def test_the_work_of_counting_does_not_grow_with_the_marks():
+    def effort(count):
+        marks = Marks().with_marks([mark(i, "infected", carried=i % 3 > 0) for i in range(count)])
+        return calls(lambda: (marks.tally("infection"), marks.counts("infection")))
+
+    assert effort(10_000) == effort(100)
 
 
 # -- after the cells have been segmented and tracked anew ---------------------
@@ -134,7 +156,7 @@ def test_marks_keep_whether_someone_looked(anew):
         (row,) = cells.find(NAME, [node])
         where = np.hypot(*(before[["y", "x"]].to_numpy() - cells.position[row, 1:]).T)
         assert given_.carried == bool(where.argmin() % 2), "as of the cell it was made on"
-    assert marks.explicit("infection", NAME) == {n for _, n, g in found if not g.carried}
+    assert set(marks.explicit("infection", NAME)) == {n for _, n, g in found if not g.carried}
     assert {type(node) for _, node, _ in found} == {int}
     assert {node for _, node, _ in found} <= set(now["id"])
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import sys
-import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,9 +47,9 @@ def predicted():
 
 
 def marked(*states):
-    marks = Marks()
-    marks.apply(Mark("A/1/0", i + 1, 1, 0, 0, 0, 0, "infection", s) for i, s in enumerate(states))
-    return marks
+    return Marks().with_marks(
+        Mark("A/1/0", i + 1, 1, 0, 0, 0, 0, "infection", s) for i, s in enumerate(states)
+    )
 
 
 @pytest.fixture
@@ -216,35 +215,23 @@ def test_no_cells_have_no_colours(dataset, kind):
 # -- in a job -----------------------------------------------------------------
 
 
-def test_states_can_be_entered_while_they_are_painted(dataset):
+def test_states_that_a_job_paints_stay_what_they_were(dataset):
     """The window enters a click while a job reads the clicks before."""
-    n = 3000
+    n = 6
     cells = Cells(
         fovs=("A/1/0",), fov=np.zeros(n, np.int32), track=np.arange(n), t=np.zeros(n, np.int64),
         id=np.arange(n), parent=np.full(n, -1), position=np.zeros((n, 3), np.float32),
     ).index()  # fmt: skip
     marks = Marks()
-    for node in range(0, n, 2):
+    for node in (0, 2):
         marks.put("A/1/0", node, "infection", Given("infected", False))
-    stop = threading.Event()
-
-    def click():
-        generator = np.random.default_rng(0)
-        while not stop.is_set():
-            node, state = int(generator.integers(n)), ("infected", "")[int(generator.integers(2))]
-            marks.put("A/1/0", node, "infection", Given(state, False))
-
-    window, usual = threading.Thread(target=click), sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # as often as on a day of bad luck
-    window.start()
-    try:
-        for _ in range(60):
-            found = colours(dataset, cells, Kind.STATE, "infection", marks)
-            assert len(found.index) == n
-    finally:
-        sys.setswitchinterval(usual)
-        stop.set()
-        window.join()
+    before = colours(dataset, cells, Kind.STATE, "infection", marks).index
+    click = Mark("A/1/0", 4, 4, 0, 0.0, 0.0, 0.0, "infection", "infected", "")
+    after = marks.with_marks([click, replace(click, id=0, state="")])
+    found = colours(dataset, cells, Kind.STATE, "infection", marks).index
+    np.testing.assert_array_equal(found, before)
+    later = colours(dataset, cells, Kind.STATE, "infection", after).index
+    assert np.flatnonzero(later != before).tolist() == [0, 4]
 
 
 def test_marks_and_cells_of_disk_are_painted(processed, cells):

@@ -93,3 +93,10 @@ def test_the_step_a_fov_has_come_to():
     assert latest({"annotated", "stained"}) == "annotated"
     for i, step in enumerate(STEPS):
         assert latest(set(STEPS[: i + 1])) == step
+
+
+def test_what_is_out_of_date_does_not_count(processed):
+    processed.workspace.mark_complete("segmentation", processed["B/1/0"], "made anew")
+    status = plate_status(processed)
+    assert status["B/1/0"] == {"segmented", "annotated"}
+    assert "predicted" in status["B/1/1"]

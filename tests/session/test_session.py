@@ -208,15 +208,15 @@ def test_a_point_means_the_nearest_cell_of_the_frame(session):
     session.set_frame(1)
     y, x = session.cells.position[17, 1:]
     reach = 5 * session.fov.scale[1]
-    assert session.cell_at((0, y + 2, x), None, reach) == 17
-    assert session.cell_at((0, y + 9, x), None, reach) == -1
-    labels = np.zeros((1, 192, 192), np.uint32)
-    labels[0, int(y) + 9 :, :] = 2
-    assert session.cell_at((0, y + 9, x), labels, reach) == 17, "the label decides"
+    assert session.cell_at((0, y + 2, x), 0, reach) == 17
+    assert session.cell_at((0, y + 9, x), 0, reach) == -1
+    track = int(session.cells.track[17])
+    assert session.cell_at((0, y + 9, x), track, reach) == 17, "the label decides"
+    assert session.cell_at((0, y + 2, x), 999, reach) == -1, "a label of no cell"
     session.set_frame(9)
-    assert session.cell_at((0, y, x), None, reach) == -1
+    assert session.cell_at((0, y, x), 0, reach) == -1
     session.show(None)
-    assert session.cell_at((0, y, x), None, reach) == -1
+    assert session.cell_at((0, y, x), 0, reach) == -1
 
 
 # -- events -------------------------------------------------------------------
@@ -285,7 +285,11 @@ def test_annotating_names_the_cell_or_their_number(session, log, dataset):
     session.annotate(np.array([0, 1, 23]), "interphase")
     session.annotator.undo()
     said = [what for name, what in (e for e in log if isinstance(e, tuple)) if name == "said"]
-    assert said == ["track 1, t=2: mitosis", "3 cells: interphase", "undo: 3 cells: interphase"]
+    assert said == [
+        "track 1, t=2: mitosis",
+        "3 cells: interphase",
+        "undo: division, 2 FOVs: 3 cells: interphase",
+    ]
     assert session.marks.counts("division") == {"mitosis": 1}
     assert len(Journal(dataset.workspace.journal).states()) == 1
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from effort import calls
 
 from napari_dynaclr.session.cells import Cells
 from napari_dynaclr.session.marks import Given, Marks
-from napari_dynaclr.session.stretches import Stops, Tally, from_here_on, whole_tracks
+from napari_dynaclr.session.stretches import Stops, Tally, between, from_here_on, whole_tracks
 
 
 def make(tracks, frames, fovs=("A/1/0", "A/1/1")):
@@ -51,6 +53,59 @@ def test_stretches_are_those_found_the_plain_way(rows):
 def test_no_cells_have_no_stretches():
     assert len(whole_tracks(Cells(), np.zeros(0, np.intp))) == 0
     assert len(from_here_on(Cells(), np.zeros(0, np.intp))) == 0
+
+
+def family():
+    """Mother 5 (t 0-4) has the daughters 2 (t 5-7) and 9 (t 5-6); 2 has 7 (t 8-9); 3 is alone."""
+    lives = {2: (5, 8, 5), 3: (0, 10, -1), 5: (0, 5, -1), 7: (8, 10, 2), 9: (5, 7, 5)}
+    one = [(k, t, p) for k, (first, end, p) in lives.items() for t in range(first, end)]
+    track, t, parent = np.tile(np.array(one), (2, 1)).T
+    fov = np.repeat(np.arange(2, dtype=np.int32), len(one))
+    return Cells(
+        fovs=("A/1/0", "A/1/1"), fov=fov, track=track, t=t, parent=parent,
+        id=1_000_000 * (t + 1) + track, position=np.zeros((len(t), 3), np.float32),
+    ).index()  # fmt: skip
+
+
+def row_of(cells, track, t, fov=0):
+    return int(cells.find(cells.fovs[fov], [1_000_000 * (t + 1) + track])[0])
+
+
+@pytest.mark.parametrize("fov", [0, 1])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("one", "other", "path"),
+    [
+        ((3, 2), (3, 4), [(3, 2), (3, 3), (3, 4)]),
+        ((3, 2), (3, 3), [(3, 2), (3, 3)]),
+        ((5, 3), (7, 8), [(5, 3), (5, 4), (2, 5), (2, 6), (2, 7), (7, 8)]),
+        ((5, 4), (9, 6), [(5, 4), (9, 5), (9, 6)]),
+    ],
+)
+def test_between_two_cells_of_a_line_is_every_cell_from_one_to_the_other(
+    one, other, path, turned, fov
+):
+    cells = family()
+    rows = np.array([row_of(cells, *place, fov) for place in (one, other)])
+    expected = sorted(row_of(cells, *place, fov) for place in path)
+    assert between(cells, rows[::-1] if turned else rows).tolist() == expected
+
+
+def test_between_sisters_strangers_and_other_numbers_of_cells_is_nothing():
+    cells = family()
+    for one, other in (((2, 5), (9, 5)), ((2, 5), (9, 6)), ((3, 0), (5, 2)), ((7, 9), (3, 9))):
+        rows = np.array([row_of(cells, *one), row_of(cells, *other)])
+        assert len(between(cells, rows)) == 0
+    here, there = row_of(cells, 3, 1), row_of(cells, 3, 4, fov=1)
+    for rows in ([here, there], [here], [], [here, here + 1, here + 2]):
+        assert len(between(cells, np.array(rows, np.intp))) == 0
+
+
+def test_tracks_that_descend_from_each_other_have_nothing_between_them():
+    cells = family()
+    circle = replace(cells, parent=np.where(cells.track == 5, 7, cells.parent)).index()
+    rows = np.array([row_of(circle, 3, 0), row_of(circle, 7, 9)])
+    assert len(between(circle, rows)) == 0
 
 
 def test_cells_are_stretched_all_at_once():

@@ -13,6 +13,10 @@ from napari_dynaclr.session.marks import read_marks
 from napari_dynaclr.session.table import cell_table
 
 
+def table_of(session):
+    return cell_table(session.cells, session.selection, session.tasks, session.marks)
+
+
 @pytest.fixture
 def session(processed):
     made = Session()
@@ -23,7 +27,7 @@ def session(processed):
 
 
 def test_a_row_per_cell_with_all_that_is_known(session, processed):
-    table = cell_table(session)
+    table = table_of(session)
     assert list(table) == [
         "fov_name", *TRACK_COLUMNS, "selected", "PCA1", "PCA2", "infection_state",
         "predicted_infection", "confidence_infection",
@@ -36,7 +40,7 @@ def test_a_row_per_cell_with_all_that_is_known(session, processed):
 
 
 def test_states_are_those_of_the_annotations(session, processed):
-    given = cell_table(session).query("infection_state != ''")
+    given = table_of(session).query("infection_state != ''")
     table = current_annotations(processed)
     columns = ["fov_name", "t", "id", "infection_state"]
     pd.testing.assert_frame_equal(
@@ -46,7 +50,7 @@ def test_states_are_those_of_the_annotations(session, processed):
 
 
 def test_predictions_are_those_of_the_file(session, processed):
-    table = cell_table(session)
+    table = table_of(session)
     file = pd.read_csv(processed.workspace.predictions("infection"))
     both = table.merge(file, on=["fov_name", "id"], suffixes=("", "_in_file"))
     assert len(both) == len(table) == len(file)
@@ -59,27 +63,27 @@ def test_doubt_is_a_state_and_selection_a_column(session):
     session.set_task("death")
     session.annotate([3], "unknown")
     session.select([3, 5])
-    table = cell_table(session)
+    table = table_of(session)
     assert table.loc[3, "cell_death_state"] == "unknown"
     assert np.flatnonzero(table["selected"]).tolist() == [3, 5]
 
 
 def test_a_task_that_is_not_known_here_is_left_out(session):
     session.set_tasks(session.tasks[1:])
-    assert "infection_state" not in cell_table(session)
+    assert "infection_state" not in table_of(session)
 
 
 def test_what_is_not_predicted_is_blank_not_the_last_state(session, processed):
     processed.workspace.forget("embeddings.features", processed["A/1/0"])
     session.set_cells(load_cells(processed, "features", Job()))
-    table = cell_table(session).query("fov_name == 'A/1/0'")
+    table = table_of(session).query("fov_name == 'A/1/0'")
     assert set(table["predicted_infection"]) == {""}
     assert table["confidence_infection"].isna().all()
     assert table[["PCA1", "PCA2"]].isna().all(axis=None)
 
 
 def test_it_survives_a_round_trip_through_a_file(session, tmp_path):
-    table = cell_table(session)
+    table = table_of(session)
     table.to_csv(tmp_path / "cells.csv", index=False)
     again = pd.read_csv(tmp_path / "cells.csv", keep_default_na=False)
     assert (again["infection_state"] == table["infection_state"]).all()
@@ -87,6 +91,6 @@ def test_it_survives_a_round_trip_through_a_file(session, tmp_path):
 
 
 def test_no_cells_are_an_empty_table():
-    table = cell_table(Session())
+    table = table_of(Session())
     assert table.empty
     assert list(table) == ["fov_name", *TRACK_COLUMNS, "selected"]

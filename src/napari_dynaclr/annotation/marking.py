@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +12,13 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.journal import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_dynaclr.core.journal import Action
     from napari_dynaclr.core.tasks import Task
 
-MARK_COLUMNS = [
-    "fov_name", "track_id", "t", "id", "z", "y", "x", "state", "carried", "made_on",
-]  # fmt: skip
-"""Columns of :func:`mark_table`."""
+_NONE: Mapping[int, str] = {}
 
 
 def marks(
@@ -34,7 +29,7 @@ def marks(
     state: str,
     made_on: str,
     *,
-    explicit: Iterable[int] | NDArray[np.integer] = (),
+    explicit: Mapping[int, str] = _NONE,
 ) -> list[Mark]:
     """Make the marks of one action: a click, a lasso, a stretch of a track.
 
@@ -54,12 +49,12 @@ def marks(
     task
         The task, with its options.
     state
-        The state they get. Empty takes marks away: those of the nodes, and those that
-        followed from them, by the same rule.
+        The state they get. Empty takes the marks of the nodes away; what followed from
+        them follows from the last explicit mark before them then, if there is one.
     made_on
         Key of the tracks.
     explicit
-        Nodes of this FOV that are marked explicitly for this task already.
+        States of the nodes of this FOV that are marked explicitly for this task already.
 
     Returns
     -------
@@ -76,142 +71,24 @@ def marks(
         return []
     lines = _Lines(tracks)
     chosen = lines.rows(np.asarray(pd.unique(np.asarray(ids, np.int64))), fov_name)
-    carried = np.zeros(0, np.intp)
+    carried: NDArray[np.intp] = np.zeros(0, np.intp)
+    held: Iterable[str] = repeat(state)
     if task.carry_forward:
-        carried = lines.after(chosen, _array(explicit), task.inherit)
+        known = np.fromiter(explicit, np.int64, len(explicit))
+        carried = lines.after(chosen, known, task.inherit)
+        if not state:
+            left = np.setdiff1d(known, lines.ids[chosen])
+            held = [explicit.get(one, "") for one in lines.before(carried, left, task.inherit)]
     rows = lines.order[np.concatenate([chosen, carried])]
     columns = [tracks[name].to_numpy()[rows].tolist() for name in ("id", "track_id", "t")]
     place = [tracks[name].to_numpy(float)[rows].tolist() for name in "zyx"]
     flags = [False] * len(chosen) + [True] * len(carried)
     return list(
         map(
-            Mark, repeat(fov_name), *columns, *place, repeat(task.name), repeat(state),
-            repeat(made_on), flags,
+            Mark, repeat(fov_name), *columns, *place, repeat(task.name),
+            chain(repeat(state, len(chosen)), held), repeat(made_on), flags,
         )
     )  # fmt: skip
-
-
-def track_segment(tracks: pd.DataFrame, id_from: int, id_to: int) -> NDArray[np.int64]:
-    """Return the nodes from one to another of a track, or of a track and its descendants.
-
-    Parameters
-    ----------
-    tracks
-        Tracks of one FOV.
-    id_from, id_to
-        The two nodes, in any order.
-
-    Returns
-    -------
-    numpy.ndarray
-        Ids in the order of time, both ends included, (N,).
-
-    Raises
-    ------
-    InvalidInput
-        If a node is not there, or neither descends from the other.
-    """
-    lines = _Lines(tracks)
-    first, last = lines.rows(np.array([id_from, id_to], np.int64), "")
-    if lines.t[first] > lines.t[last]:
-        first, last = last, first
-    top, line = lines.lines_of(np.array([first, last]))
-    parts, seen = [], {int(line)}
-    end = int(last)
-    while line != top:
-        parts.append(np.arange(lines.start[line], end + 1))
-        line = lines.parent[line]
-        if line < 0 or int(line) in seen:
-            raise InvalidInput(
-                "These two cells are not of one track or lineage: choose a cell, and the same or "
-                "one of its daughters later."
-            )
-        seen.add(int(line))
-        end = int(lines.start[line + 1]) - 1
-    parts.append(np.arange(first, end + 1))
-    rows = np.concatenate(parts[::-1])
-    return np.asarray(tracks["id"].to_numpy()[lines.order[rows]], np.int64)
-
-
-def mark_table(states: dict[tuple[str, int, str], tuple[Mark, Action]], task: str) -> pd.DataFrame:
-    """Tabulate the marks in force for a task.
-
-    Parameters
-    ----------
-    states
-        As from :meth:`~napari_dynaclr.core.journal.Journal.states`.
-    task
-        Name of the task.
-
-    Returns
-    -------
-    pandas.DataFrame
-        :data:`MARK_COLUMNS`, a row per mark; ``table[~table["carried"]]`` are those that
-        someone made by looking at the cell.
-    """
-    found = [mark for (_, _, name), (mark, _) in states.items() if name == task]
-    table = pd.DataFrame([vars(mark) for mark in found], columns=[*MARK_COLUMNS, "task"])
-    return table[MARK_COLUMNS].astype({"carried": bool})
-
-
-def next_annotation(
-    annotations: pd.DataFrame, fov_names: Sequence[str], fov_name: str, t: int, node: int = -1
-) -> int | None:
-    """Find the annotation after a place, in the order of FOV, time point and node.
-
-    Parameters
-    ----------
-    annotations
-        ``fov_name``, ``t`` and ``id``: the annotations to go through, such as the
-        explicit rows of :func:`mark_table`.
-    fov_names
-        FOVs in their order; annotations of others are left out.
-    fov_name, t, node
-        The place. Without a node, those of the time point itself are next.
-
-    Returns
-    -------
-    int or None
-        Number of the row; after the last comes the first. None if there is none.
-    """
-    return _neighbour(annotations, fov_names, (fov_name, t, node), 1)
-
-
-def previous_annotation(
-    annotations: pd.DataFrame, fov_names: Sequence[str], fov_name: str, t: int, node: int = -1
-) -> int | None:
-    """Find the annotation before a place, as :func:`next_annotation`; before the first, the last.
-
-    Without a node, those of earlier time points come before the place.
-    """
-    return _neighbour(annotations, fov_names, (fov_name, t, node), -1)
-
-
-def _neighbour(
-    table: pd.DataFrame, fov_names: Sequence[str], place: tuple[str, int, int], step: int
-) -> int | None:
-    names = list(fov_names)
-    fov = pd.Index(names).get_indexer(pd.Index(table["fov_name"]))
-    t, node = table["t"].to_numpy(), table["id"].to_numpy()
-    order = np.lexsort((node, t, fov))
-    order = order[fov[order] >= 0]
-    if not len(order):
-        return None
-    here = (names.index(place[0]) if place[0] in names else -1, place[1], place[2])
-    f, u, n = fov[order], t[order], node[order]
-    same = (f == here[0]) & (u == here[1])
-    before = (f < here[0]) | ((f == here[0]) & (u < here[1])) | (same & (n < here[2]))
-    at = same & (n == here[2])
-    # The places are in order, so these are counts of a beginning.
-    position = int(before.sum()) + int(at.sum()) if step > 0 else int(before.sum()) - 1
-    return int(order[position % len(order)])
-
-
-def _array(ids: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
-    if isinstance(ids, np.ndarray):
-        return ids.astype(np.int64, copy=False)
-    size = len(ids) if isinstance(ids, Set) else -1
-    return np.fromiter(ids, np.int64, size)
 
 
 class _Lines:
@@ -228,8 +105,7 @@ class _Lines:
         if not ((step > 0) | ((step == 0) & (np.diff(t) > 0))).all():
             self.order = np.lexsort((t, track))
             track, t = track[self.order], t[self.order]
-        self.t: NDArray[Any] = t
-        self._ids: NDArray[Any] = tracks["id"].to_numpy()[self.order]
+        self.ids: NDArray[Any] = tracks["id"].to_numpy()[self.order]
         first = np.flatnonzero(np.r_[True, track[1:] != track[:-1]][: len(track)])
         self.start: NDArray[np.intp] = np.r_[first, len(track)]
         self._track = track[first]
@@ -241,15 +117,15 @@ class _Lines:
 
     def rows(self, ids: NDArray[np.int64], fov_name: str) -> NDArray[np.intp]:
         """Nodes of some ids, in their order."""
-        found = np.flatnonzero(np.isin(self._ids, ids))
-        missing = ids[~np.isin(ids, self._ids[found])]
+        found = np.flatnonzero(np.isin(self.ids, ids))
+        missing = ids[~np.isin(ids, self.ids[found])]
         if len(missing):
-            where = f" of FOV {fov_name}" if fov_name else ""
             raise InvalidInput(
-                f"The tracks{where} have no cell with the id {missing[0]}: load them again."
+                f"The tracks of FOV {fov_name} have no cell with the id {missing[0]}: load them "
+                "again."
             )
-        by_id = found[np.argsort(self._ids[found])]
-        return by_id[np.searchsorted(self._ids[by_id], ids)]
+        by_id = found[np.argsort(self.ids[found])]
+        return by_id[np.searchsorted(self.ids[by_id], ids)]
 
     def lines_of(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         """Lines that nodes are of."""
@@ -258,25 +134,57 @@ class _Lines:
     def after(
         self, chosen: NDArray[np.intp], explicit: NDArray[np.int64], inherit: bool
     ) -> NDArray[np.intp]:
-        """Nodes that the chosen ones speak for."""
+        """Nodes that the chosen ones speak for, by track and time."""
         # Only the lines in question are looked at: a click must not cost a look at all.
         lines = np.unique(self.lines_of(chosen))
         if inherit:
             lines = np.sort(np.concatenate([lines, *self._descendants(lines)]))
+        events = np.concatenate([explicit, self.ids[chosen]])
+        rows, event = self._last(lines, events, inherit)
+        is_followed = np.isin(event, chosen) & (event != rows)
+        return np.asarray(rows[is_followed], np.intp)
+
+    def before(
+        self, rows: NDArray[np.intp], explicit: NDArray[np.int64], inherit: bool
+    ) -> list[int]:
+        """Id of the explicit node that speaks for each of some nodes, -1 where there is none."""
+        lines = np.unique(self.lines_of(rows))
+        if inherit:
+            lines = self._with_ancestors(lines)
+        known, event = self._last(lines, explicit, inherit)
+        event = event[np.searchsorted(known, rows)]
+        ids: list[int] = np.where(event >= 0, self.ids[event], -1).tolist()
+        return ids
+
+    def _last(
+        self, lines: NDArray[np.intp], events: NDArray[np.int64], inherit: bool
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Nodes of some lines, and the last event at or before each; -1 where there is none.
+
+        With ``inherit``, lines begin with the last event of the line they came from,
+        among these lines.
+        """
         sizes = self.start[lines + 1] - self.start[lines]
         begin = np.r_[0, np.cumsum(sizes)]
         local = np.arange(begin[-1])
         rows = np.repeat(self.start[lines] - begin[:-1], sizes) + local
-        ours = np.isin(rows, chosen)
-        event = ours | np.isin(self._ids[rows], explicit)
-        last = np.maximum.accumulate(np.where(event, local, -1))
-        has_event = last >= np.repeat(begin[:-1], sizes)
-        holds = has_event & ours[last]
+        last = np.maximum.accumulate(np.where(np.isin(self.ids[rows], events), local, -1))
+        own = last >= np.repeat(begin[:-1], sizes)
+        found = np.where(own, rows[last], -1)
         if inherit:
-            holds |= ~has_event & np.repeat(
-                self._inherited(lines, has_event[begin[1:] - 1], holds[begin[1:] - 1]), sizes
+            found = np.where(
+                own, found, np.repeat(self._inherited(lines, found[begin[1:] - 1]), sizes)
             )
-        return rows[holds & ~ours]
+        return rows, found
+
+    def _with_ancestors(self, lines: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return some lines and all that they came from, ascending."""
+        new = lines
+        while len(new):
+            above = self.parent[new]
+            new = np.setdiff1d(above[above >= 0], lines)
+            lines = np.union1d(lines, new)
+        return lines
 
     def _descendants(self, lines: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Descendants of some lines, by generation, each once and without the lines."""
@@ -296,12 +204,10 @@ class _Lines:
             generations.append(new)
         return generations
 
-    def _inherited(
-        self, lines: NDArray[np.intp], has_event: NDArray[np.bool_], ends: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Whether each of some lines begins with what was marked.
+    def _inherited(self, lines: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Event that each of some lines begins with, -1 for none.
 
-        ``ends`` says whether it holds at the end of a line that has an event of its own.
+        ``ends`` has the last event of each line's own, -1 for none.
         """
         number = np.full(len(self.parent), -1, np.intp)
         number[lines] = np.arange(len(lines))
@@ -310,7 +216,7 @@ class _Lines:
         # Where a line has no event, its end is as its beginning: follow the parents upwards
         # to the first that has one, in steps that double. The bound is for damaged tables, in
         # which tracks descend from each other.
-        source = np.where(has_event | (above < 0), np.arange(len(lines)), above)
+        source = np.where((ends >= 0) | (above < 0), np.arange(len(lines)), above)
         for _ in range(len(lines).bit_length()):
             source = source[source]
-        return (above >= 0) & ends[source[above]]
+        return np.where(above >= 0, ends[source[above]], -1)

@@ -25,7 +25,9 @@ By = Literal["uncertain", "cluster", "disagreement"]
 MAPS = ("X_phate", "X_umap", "X_pca")
 """Maps that clusters are looked for in, the first that there is."""
 
-REVIEW_COLUMNS = ["fov_name", "track_id", "t", "id", "z", "y", "x", "reason", "score"]
+REVIEW_COLUMNS = [
+    "fov_name", "track_id", "t", "id", "z", "y", "x", "predicted", "reason", "score",
+]  # fmt: skip
 """Columns of :func:`review`."""
 
 _SAMPLE = 50_000
@@ -243,6 +245,10 @@ def review(
         cells["given"] = [states.get(node, "") for node in cells["id"]]
         tables.append(cells)
     cells = pd.concat(tables, ignore_index=True)
+    if f"predicted_{found.name}" in cells:
+        cells["predicted"] = cells[f"predicted_{found.name}"].astype(object).fillna("").astype(str)
+    else:
+        cells["predicted"] = ""
     state = cells["given"].to_numpy(str)
     job.report("choose cells")
     if by == "cluster":

@@ -204,7 +204,9 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
             shard,
             partial(workspace.forget, result, fov),
         )
-        workspace.mark_complete(result, fov, classifier.key)
+        source = f"embeddings.{classifier.embedding}"
+        made_from = workspace.key(source, fov) or ""
+        workspace.mark_complete(result, fov, classifier.key, {source: made_from})
     # The table covers every FOV that this classifier has predicted, selected now or before.
     tables = [
         _table(workspace.embedding(classifier.embedding, fov), task, states)

@@ -37,12 +37,19 @@ class MissingInput(DynaclrError):
         The stage that makes it ("track"), so that the GUI can offer to run it.
     where
         The FOV concerned, if it is missing for one only.
+    old
+        Whether it is there, but made from something that has been made anew since.
     """
 
-    def __init__(self, what: str, made_by: str, where: str = "") -> None:
+    def __init__(self, what: str, made_by: str, where: str = "", *, old: bool = False) -> None:
         self.what, self.made_by, self.where = what, made_by, where
         place = f" for FOV {where}" if where else ""
-        super().__init__(f"No {what} found{place}: run '{made_by}' first.")
+        super().__init__(
+            f"Out of date{place}: {what}, for an earlier stage has been run again since. "
+            f"Run '{made_by}' again."
+            if old
+            else f"No {what} found{place}: run '{made_by}' first."
+        )
 
 
 class MissingExtra(DynaclrError):
@@ -68,6 +75,7 @@ _STORAGE_REASONS = {
     errno.EACCES: "permission denied: {elsewhere}",
     errno.EPERM: "permission denied: {elsewhere}",
     errno.ENOTDIR: "part of the path is a file: {elsewhere}",
+    errno.EEXIST: "a file stands where a folder should be: {elsewhere}",
 }
 
 

@@ -148,18 +148,13 @@ class Workspace:
         Raises
         ------
         MissingInput
-            If that result is not there.
-        InvalidInput
-            If an earlier stage has been run again since.
+            If that result is not there, or an earlier stage has been run again since.
         """
         key = self.key(result, fov)
         if key is None:
             raise MissingInput(what, made_by, fov.name)
         if self.outdated(result, fov):
-            raise InvalidInput(
-                f"The {what} of FOV {fov.name} are out of date: an earlier stage has been run "
-                f"again since; run '{made_by}' again."
-            )
+            raise MissingInput(what, made_by, fov.name, old=True)
         return key
 
     def mark_complete(

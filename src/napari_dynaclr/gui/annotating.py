@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from napari_dynaclr.annotation.export import export_annotations
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.tasks import Task
+    from napari_dynaclr.gui.gallery.gallery import Patch
     from napari_dynaclr.gui.runner import Run
     from napari_dynaclr.gui.workbench import Workbench
     from napari_dynaclr.session.cells import Cells
@@ -27,39 +27,47 @@ _TOOLS = ("pan_zoom", "transform")
 
 
 def give_state(bench: Workbench, state: str) -> None:
-    """Give a state to the cell under the mouse, or else to the selected ones."""
+    """Give a state to the cell under the mouse, or, where that is elsewhere, to the selected."""
     session = bench.session
     row = bench.row_under_cursor()
-    rows = session.selection if row < 0 else np.array([row], np.intp)
-    if len(rows):
-        session.annotate(rows, state)
+    if row >= 0:
+        session.annotate([row], state)
+    elif bench.viewer.mouse_over_canvas:
+        # Who points beside a cell means that one, not all that were selected before.
+        session.say(f"no cell within {bench.radius:g} um of the mouse")
+    elif len(session.selection):
+        session.annotate(session.selection, state)
     else:
         session.say(f"{state or 'clear'}: point at a cell, or select some, first")
 
 
-def label(bench: Workbench, fov_name: str, node: int, state: str) -> None:
+def label(bench: Workbench, patch: Patch, state: str) -> None:
     """Give a state to a cell of any FOV, on show or not."""
     session = bench.session
-    rows = session.cells.find(fov_name, [node])
-    if rows[0] >= 0:
-        session.annotate(rows, state)
-        return
     dataset, annotator, task = session.dataset, session.annotator, session.task
+    name = patch.fov_name
     if dataset is None or annotator is None:
         return
 
-    def work(job: Job) -> Cells:
-        return load_cells(dataset.select([fov_name]), "", job)
-
-    def done(cells: Cells) -> None:
-        found = cells.find(fov_name, [node])
-        if found[0] >= 0:
-            said = f"FOV {fov_name}, track {cells.track[found[0]]}, t={cells.t[found[0]]}"
-            annotator.give(cells, found, task, state, said)
+    def give(cells: Cells) -> None:
+        rows = cells.find(name, [patch.id])
+        # In other tracks, the same id is of another cell.
+        if rows[0] < 0 or cells.keys.get(name) != patch.made_on:
+            session.say(f"FOV {name} was tracked again, this cell is no more: fill or select again")
+        elif cells is session.cells:
+            session.annotate(rows, state)
         else:
-            session.say(f"FOV {fov_name} has been tracked again: this cell is no more")
+            said = f"FOV {name}, track {cells.track[rows[0]]}, t={cells.t[rows[0]]}"
+            annotator.give(cells, rows, task, state, said)
 
-    bench.runner.start(f"read cells of {fov_name}", work, done)
+    if name in session.cells.fovs:
+        give(session.cells)
+        return
+
+    def work(job: Job) -> Cells:
+        return load_cells(dataset.select([name]), "", job)
+
+    bench.runner.start(f"read cells of {name}", work, give)
 
 
 def undo(bench: Workbench) -> None:

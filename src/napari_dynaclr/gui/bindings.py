@@ -42,9 +42,14 @@ class Mouse:
             return self._row_along_ray(position)
         if not ((place >= -0.5) & (place < np.array(scene.fov.shape[1:]) - 0.5))[1:].all():
             return -1
-        labels = scene.labels[session.frame] if scene.labels is not None else None
+        if scene.key != session.cells.keys.get(scene.fov.name, ""):
+            return -1  # tracked anew: the cells of these labels are still being read
         z, y, x = (float(one) for one in place)
-        return session.cell_at((z, y, x), labels, self._bench.radius)
+        label = 0
+        if scene.labels is not None:
+            at = np.clip(np.round(place).astype(int), 0, np.array(scene.fov.shape[1:]) - 1)
+            label = int(scene.labels[(session.frame, *at)])
+        return session.cell_at((z, y, x), label, self._bench.radius)
 
     def _row_along_ray(self, position: tuple[float, ...]) -> int:
         """In 3D, the first label that the line of sight meets."""
@@ -84,6 +89,8 @@ class Mouse:
     def _clicked(self, position: tuple[float, ...], several: bool) -> None:
         session = self._bench.session
         if not len(session.here()):
+            if session.fov is not None:
+                session.say("no tracked cells here: run Segment and track")
             return
         row = self.row_at(position)
         if row < 0:

@@ -13,9 +13,10 @@ import threading
 import time
 import weakref
 from enum import Enum
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, Slot
 
 from napari_dynaclr.core.errors import Cancelled
@@ -48,6 +49,102 @@ class RunState(Enum):
     FAILED = "failed"
 
 
+class _Post(QObject):
+    """Brings what threads say to the GUI thread.
+
+    There is one, which is never deleted: a thread may still be inside the signal that it
+    sent when its message has long been heard.
+    """
+
+    _woken = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inbox: queue.SimpleQueue[tuple[_Task, str, Any]] = queue.SimpleQueue()
+        self._woken.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    def send(self, task: _Task, what: str, value: Any) -> None:
+        """Say something of a task, from any thread."""
+        self._inbox.put((task, what, value))
+        self._woken.emit()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _deliver(self) -> None:
+        # One at a time, as it was called: whoever fails to listen keeps no other waiting.
+        task, what, value = self._inbox.get()
+        run = task.run()
+        if run is None or not isalive(run):  # nobody wants to know any more
+            task.job.cancel()
+        else:
+            run.receive(what, value)
+
+    def deliver_all(self) -> None:
+        """Have everything heard now rather than when the window has time."""
+        QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
+
+
+@cache
+def _post() -> _Post:
+    return _Post()
+
+
+class _Task:
+    """What a thread has of a run: nothing of Qt, whose objects must end on the GUI thread."""
+
+    def __init__(self, work: Callable[[Job], Any], run: Run) -> None:
+        self.job = Job(on_progress=self._report, on_part=self._part)
+        self.began = 0.0
+        self.worked = threading.Event()
+        self.run = weakref.ref(run)
+        self._work: Callable[[Job], Any] | None = work
+        self._post = _post()
+        self._levels: dict[int, Progress] = {}
+        self._announced = False
+        self._lock = threading.Lock()
+
+    def execute(self) -> None:
+        """Do the work; on the thread of a lane."""
+        self.began = time.monotonic()
+        self._send("started", None)
+        work, self._work = self._work, None
+        try:
+            self.job.check()
+            result = work(self.job) if work else None
+        except Cancelled:
+            self._send("cancelled", None)
+        except Exception as error:  # noqa: BLE001 # whatever went wrong must not stay "running"
+            self._send("failed", error)
+        except BaseException as error:  # noqa: BLE001 # a library that exits, or panics in Rust
+            self._send("failed", RuntimeError(f"{type(error).__name__}: {error}"))
+        else:
+            self._send("finished", result)
+        self.worked.set()
+
+    def reported(self) -> list[Progress]:
+        """Return the newest progress of each level, outermost first, if any is new."""
+        with self._lock:
+            levels, new, self._announced = self._levels, self._announced, False
+        return [levels[level] for level in sorted(levels)] if new else []
+
+    def _report(self, progress: Progress) -> None:
+        # One message at a time is on its way, however often the work reports.
+        with self._lock:
+            outer = {k: p for k, p in self._levels.items() if k < progress.level}
+            self._levels = {**outer, progress.level: progress}
+            known, self._announced = self._announced, True
+        if not known:
+            self._send("progress", None)
+
+    def _part(self, part: Any) -> None:
+        self._send("part", part)
+
+    def _send(self, what: str, value: object) -> None:
+        try:
+            self._post.send(self, what, value)
+        except RuntimeError:  # the program is at its end, and Qt with it
+            self.job.cancel()
+
+
 class Run(QObject):
     """One piece of work in the background.
 
@@ -68,7 +165,6 @@ class Run(QObject):
     """A part of the result is on disk: :class:`~napari_dynaclr.core.job.Part`."""
     ended = Signal()
     """It is over, however it went; see :attr:`state`."""
-    _arrived = Signal(str, object)
 
     def __init__(self, title: str, work: Callable[[Job], Any], lane: str = "read") -> None:
         super().__init__()
@@ -76,19 +172,21 @@ class Run(QObject):
         self.state = RunState.WAITING
         self.result: Any = None
         self.error: Exception | None = None
-        self.job = Job(on_progress=self._report, on_part=self._part)
-        self.began = 0.0
-        """When the work began, by :func:`time.monotonic`; 0 while it waits."""
-        self._work: Callable[[Job], Any] | None = work
-        self._worked = threading.Event()
-        self._levels: dict[int, Progress] = {}
-        self._announced = False
-        self._lock = threading.Lock()
+        self.task = _Task(work, self)
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_REPORT_EVERY)
         self._pause.timeout.connect(self._tell)
-        self._arrived.connect(self._receive, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def job(self) -> Job:
+        """What the work was given."""
+        return self.task.job
+
+    @property
+    def began(self) -> float:
+        """When the work began, by :func:`time.monotonic`; 0 while it waits."""
+        return self.task.began
 
     @property
     def is_over(self) -> bool:
@@ -101,53 +199,13 @@ class Run(QObject):
             self.state = RunState.STOPPING
             self.job.cancel()
 
-    # -- on the thread that works -----------------------------------------
-
-    def execute(self) -> None:
-        """Do the work; called by the runner on a thread of its own."""
-        self.began = time.monotonic()
-        self._send("started", None)
-        work, self._work = self._work, None
-        try:
-            self.job.check()
-            result = work(self.job) if work else None
-        except Cancelled:
-            self._send("cancelled", None)
-        except Exception as error:  # noqa: BLE001 # whatever went wrong must not stay "running"
-            self._send("failed", error)
-        except BaseException as error:  # noqa: BLE001 # a library that exits, or panics in Rust
-            self._send("failed", RuntimeError(f"{type(error).__name__}: {error}"))
-        else:
-            self._send("finished", result)
-        self._worked.set()
-
     def settle(self, seconds: float) -> None:
         """Wait for the work, and hear how it went now rather than when the window has time."""
-        if self._worked.wait(seconds):
-            QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
+        if self.task.worked.wait(seconds):
+            _post().deliver_all()
 
-    def _report(self, progress: Progress) -> None:
-        # One message at a time is on its way, however often the work reports.
-        with self._lock:
-            outer = {k: p for k, p in self._levels.items() if k < progress.level}
-            self._levels = {**outer, progress.level: progress}
-            known, self._announced = self._announced, True
-        if not known:
-            self._send("progress", None)
-
-    def _part(self, part: Any) -> None:
-        self._send("part", part)
-
-    def _send(self, what: str, value: object) -> None:
-        try:
-            self._arrived.emit(what, value)
-        except RuntimeError:  # the window is gone, and this object's other half with it
-            self.job.cancel()
-
-    # -- on the GUI thread ------------------------------------------------
-
-    @Slot(str, object)  # type: ignore[untyped-decorator]
-    def _receive(self, what: str, value: Any) -> None:
+    def receive(self, what: str, value: Any) -> None:
+        """Hear from the thread that works; on the GUI thread."""
         if what == "progress":
             if not self._pause.isActive():
                 self._tell()
@@ -168,12 +226,11 @@ class Run(QObject):
 
     def _tell(self) -> None:
         """Pass on what has been reported since the last time, then wait a while."""
-        with self._lock:
-            levels, new, self._announced = self._levels, self._announced, False
-        if new:
+        reported = self.task.reported()
+        if reported:
             self._pause.start()
-            for level in sorted(levels):
-                self.progressed.emit(levels[level])
+        for progress in reported:
+            self.progressed.emit(progress)
 
 
 class Runner(QObject):
@@ -192,8 +249,9 @@ class Runner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        _post()  # made on this thread
         self._runs: set[Run] = set()
-        self._lanes: dict[str, queue.SimpleQueue[Run | None]] = {}
+        self._lanes: dict[str, queue.SimpleQueue[_Task | None]] = {}
         self._closed = False
         self.stage: Run | None = None
         """The stage that is running, if any."""
@@ -226,12 +284,17 @@ class Runner(QObject):
         """
         run = Run(title, work, lane)
         self._runs.add(run)
-        tell = failed or partial(self.failed.emit, title)
+
+        def tell(error: Exception) -> None:
+            if failed is not None:
+                failed(error)
+            elif isalive(self):
+                self.failed.emit(title, error)
 
         def ended() -> None:
             self._runs.discard(run)
-            # Here, as the last Python reference may be dropped on the thread that worked.
-            run.deleteLater()
+            run.deleteLater()  # Python's collector may run on any thread; Qt's objects end here
+            self._let_go()
             if self._closed and lane != _KEPT:
                 return
             if run.state is RunState.FINISHED and done is not None:
@@ -242,7 +305,7 @@ class Runner(QObject):
         run.ended.connect(ended)
         if self._closed and lane != _KEPT:
             run.cancel()
-        self._lane(lane).put(run)
+        self._lane(lane).put(run.task)
         if self._closed:
             _end_lanes(self._lanes)
         return run
@@ -279,9 +342,9 @@ class Runner(QObject):
         """Do work that touches the disk, in order: what a session's annotator asks for."""
         self.start("annotate", lambda _job: work(), done, failed, lane=_KEPT)
 
-    def _lane(self, name: str) -> queue.SimpleQueue[Run | None]:
+    def _lane(self, name: str) -> queue.SimpleQueue[_Task | None]:
         if name not in self._lanes:
-            waiting: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
+            waiting: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
             self._lanes[name] = waiting
             # Daemons: what cannot be interrupted must not keep a closed program alive.
             thread = threading.Thread(
@@ -320,12 +383,21 @@ class Runner(QObject):
         return True
 
     def close(self) -> None:
-        """Ask everything to stop, and accept nothing from it any more, but for annotations."""
+        """Ask everything to stop, and accept nothing from it any more, but for annotations.
+
+        When all has stopped, this deletes itself: Python may find on any thread that
+        nobody needs it, and Qt's objects must end on theirs.
+        """
         self._closed = True
         for run in list(self._runs):
             if run.lane != _KEPT:
                 run.cancel()
         _end_lanes(self._lanes)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._closed and not self._runs and isalive(self):
+            self.deleteLater()
 
 
 _threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -342,13 +414,13 @@ def _let_them_end() -> None:
         thread.join(max(until - time.monotonic(), 0.0))
 
 
-def _work_off(waiting: queue.SimpleQueue[Run | None]) -> None:
-    while (run := waiting.get()) is not None:
-        run.execute()
-        del run  # or the last one would live until the next comes
+def _work_off(waiting: queue.SimpleQueue[_Task | None]) -> None:
+    while (task := waiting.get()) is not None:
+        task.execute()
+        del task  # or the last one would live until the next comes
 
 
-def _end_lanes(lanes: dict[str, queue.SimpleQueue[Run | None]]) -> None:
+def _end_lanes(lanes: dict[str, queue.SimpleQueue[_Task | None]]) -> None:
     for waiting in lanes.values():
         waiting.put(None)
     lanes.clear()

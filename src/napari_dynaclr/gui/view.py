@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -73,5 +74,7 @@ class View(QWidget):
         """Stop listening."""
         super().hideEvent(event)
         for signal, slot in self._connected:
-            signal.disconnect(slot)
+            # Where the window is closing, the workbench may be gone before its views.
+            with suppress(RuntimeError, TypeError):
+                signal.disconnect(slot)
         self._connected = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,20 +15,25 @@ from napari.utils.notifications import (
     notification_manager,
     show_error,
 )
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
 
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
-from napari_dynaclr.core.registry import find_method, resolve
+from napari_dynaclr.core.registry import find_method, methods, resolve
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.runner import Runner
+from napari_dynaclr.gui.said import Said
+from napari_dynaclr.gui.settings import recall
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
-from napari_dynaclr.session.frames import ChunkCache
+from napari_dynaclr.session.frames import ChunkCache, FovImage
 from napari_dynaclr.session.marks import Marks, read_marks
 from napari_dynaclr.session.painting import features_of, paint
 
@@ -48,6 +54,9 @@ _NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
 _PAUSE = 1500
 """Milliseconds without a click before annotations.csv is written again."""
 
+NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
+"""Keys that step through the FOVs."""
+
 _LOG = logging.getLogger("napari.dynaclr")
 """Below napari's own, so that Help > Show logs has it."""
 
@@ -67,6 +76,9 @@ class Workbench(QObject):
         The viewer.
     """
 
+    _damaged = Signal(object)
+    """A chunk cannot be read; from any thread."""
+
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         # Two threads that ask pint for its first unit at once break its registry.
@@ -76,9 +88,13 @@ class Workbench(QObject):
         self.session = Session(execute=self.runner.execute)
         self.cache = ChunkCache()
         self.layers = FovLayers(viewer, self.session, self.runner.start)
-        self._opening = 0
-        self._loading = 0
-        self._painting = 0
+        self._opens = Latest(self.runner, self, "open")
+        self._shows = Latest(self.runner, self, "show")
+        self._loads = Latest(self.runner, self, "cells")
+        self._paints = Latest(self.runner, self, "paint")
+        self._goes = Latest(self.runner, self, "show")
+        self._wanted = ""
+        self._loaded: list[str] = []
         self._growing = ""
         self._closed = False
         self._reading_ahead = False
@@ -104,17 +120,14 @@ class Workbench(QObject):
         session.said.connect(self._say)
         session.failed.connect(self.explain)
         self.runner.failed.connect(self._failed)
+        self._damaged.connect(self.explain, Qt.ConnectionType.QueuedConnection)
         viewer.dims.events.current_step.connect(self._step_changed)
         self.runner.start("warm up", lambda _job: warm_up(), lane="ahead")
-        viewer.bind_key("Alt-Right", lambda _viewer: self.step_fov(1), overwrite=True)
-        viewer.bind_key("Alt-Left", lambda _viewer: self.step_fov(-1), overwrite=True)
 
     # -- opening ----------------------------------------------------------
 
     def open(self, path: str | Path, fov: str = "", workspace: str | Path | None = None) -> None:
         """Open a dataset in the background and show one of its FOVs, the first by default."""
-        self._opening += 1
-        ticket = self._opening
 
         def work(_job: Job) -> tuple[Dataset, Any]:
             dataset = open_dataset(path, workspace)
@@ -123,20 +136,24 @@ class Workbench(QObject):
             return dataset, read_tasks(dataset.workspace)
 
         def done(found: tuple[Dataset, Any]) -> None:
-            if ticket == self._opening:
-                dataset, tasks = found
-                self.close_dataset()
-                self.session.open(dataset, tasks)
-                if self.session.annotator is not None:
-                    self.session.annotator.changed.connect(self._table_is_behind)
-                self.show_fov(fov or dataset.fov_names[0])
+            dataset, tasks = found
+            self.close_dataset()
+            self.session.open(dataset, tasks)
+            annotator = self.session.annotator
+            if annotator is not None:
+                annotator.name = recall("annotator", "") or annotator.name
+                annotator.changed.connect(self._table_is_behind)
+            self.show_fov(fov or dataset.fov_names[0])
 
-        self.runner.start(f"open {path}", work, done)
+        self._opens.start(f"open {path}", work, done, self.explain)
 
     def close_dataset(self) -> None:
         """Look at nothing."""
         self._write_late_table()
         dataset, annotator = self.session.dataset, self.session.annotator
+        for wish in (self._shows, self._loads, self._paints, self._goes):
+            wish.stop()
+        self._wanted, self._loaded = "", []
         self.layers.clear()
         self.cache.clear()
         if self.session.dataset is not None:
@@ -144,40 +161,53 @@ class Workbench(QObject):
         if dataset is not None and annotator is not None and annotator.busy:
             annotator.changed.connect(lambda: self._write_table(dataset))
 
-    def show_fov(self, name: str, then: Callable[[], None] | None = None) -> None:
-        """Show a FOV of the dataset, read in the background."""
-        dataset = self.session.dataset
+    def show_fov(
+        self, name: str, then: Callable[[], None] | None = None, *, anew: bool = False
+    ) -> None:
+        """Show a FOV of the dataset, read in the background.
+
+        Parameters
+        ----------
+        name
+            The FOV.
+        then
+            Called when its cells are shown too.
+        anew
+            Whether to read the cells again, also if they are there.
+        """
+        dataset, session = self.session.dataset, self.session
         if dataset is None:
             return
-        self._opening += 1
-        ticket, frame = self._opening, self.session.frame
+        self._wanted = name
+        frame = session.frame if self.layers.scene is not None else None
 
         def work(_job: Job) -> Scene:
-            return prepare(dataset, dataset[name], self.cache, frame)
+            return prepare(dataset, dataset[name], self.cache, frame, self._damaged.emit)
 
         def done(scene: Scene) -> None:
-            if ticket != self._opening or self.session.dataset is not dataset:
-                return  # another one has been asked for since
             self.layers.show(scene)
-            self.session.show(scene.fov)
+            session.show(scene.fov)
             self._step_changed()
             self._read_ahead()
-            if self.session.scope is Scope.PLATE and name in self.session.cells.fovs:
+            held = session.cells.keys.get(name, "") == scene.key
+            if held and not anew and self._loaded == session.fovs_in(session.scope):
+                self._loads.stop()  # of a FOV that was passed by
                 self.layers.show_cells()
                 if then is not None:
                     then()
             else:
                 self.load_cells(then)
 
-        self.runner.start(f"open {name}", work, done)
+        self._shows.start(f"open {name}", work, done, self.explain)
 
     def step_fov(self, step: int) -> None:
         """Show the next FOV of the plate, or the one before."""
-        dataset, fov = self.session.dataset, self.session.fov
-        if dataset is None or fov is None:
+        dataset = self.session.dataset
+        if dataset is None or not self._wanted:
             return
         names = dataset.fov_names
-        place = names.index(fov.name) + step
+        # From the one that was asked for last, which may still be on its way.
+        place = names.index(self._wanted) + step
         if 0 <= place < len(names):
             self.show_fov(names[place])
             self._say(f"FOV {names[place]} ({place + 1} of {len(names)})")
@@ -196,9 +226,7 @@ class Workbench(QObject):
         dataset = session.dataset
         if dataset is None or session.fov is None:
             return
-        self._loading += 1
-        ticket, names = self._loading, session.fovs_in(session.scope)
-        embedding = session.embedding
+        names, embedding = session.fovs_in(session.scope), session.embedding
 
         def work(job: Job) -> tuple[Cells, Marks, list[str], list[str]]:
             known = embeddings(dataset)
@@ -207,9 +235,8 @@ class Workbench(QObject):
             return cells, read_marks(dataset), known, features_of(dataset, cells)
 
         def done(found: tuple[Cells, Marks, list[str], list[str]]) -> None:
-            if ticket != self._loading or session.dataset is not dataset:
-                return
             cells, marks, self.embeddings, self.features = found
+            self._loaded = names
             session.set_cells(cells, marks)
             self.layers.show_cells()
             session.marks_changed.emit()
@@ -218,32 +245,30 @@ class Workbench(QObject):
                 then()
 
         def failed(error: Exception) -> None:
-            if ticket == self._loading and session.dataset is dataset:
-                session.set_cells(Cells())  # better none than those of another FOV
-                self.layers.show_cells()
+            self._loaded = []
+            session.set_cells(Cells())  # better none than those of another FOV
+            self.layers.show_cells()
             self.explain(error)
 
-        self.runner.start("read cells", work, done, failed)
+        self._loads.start("read cells", work, done, failed)
 
     def colour(self, colour_by: ColourBy) -> None:
         """Colour the cells in all views; computed in the background."""
         session = self.session
         session.colour_by = colour_by
         cells, dataset, task_list = session.cells, session.dataset, session.tasks
-        self._painting += 1
-        ticket = self._painting
+        marks = session.marks
         if dataset is None:
             return
-        marks = session.marks
 
         def work(_job: Job) -> Any:
             return paint(dataset, cells, colour_by, task_list, marks)
 
         def done(palette: Any) -> None:
-            if ticket == self._painting and session.cells is cells:
+            if session.cells is cells:
                 session.set_palette(colour_by, palette)
 
-        self.runner.start("colour cells", work, done, lane="paint")
+        self._paints.start("colour cells", work, done, self.explain)
 
     # -- running stages ---------------------------------------------------
 
@@ -300,7 +325,7 @@ class Workbench(QObject):
         before, self._growing = self._growing, part.fov_name
         fov = self.session.fov
         if fov is not None and before == fov.name != part.fov_name:
-            self.show_fov(fov.name)
+            self.show_fov(self._wanted, anew=True)
         self.layers.show_part(part)
 
     def _is_open(self, dataset: Dataset) -> bool:
@@ -319,7 +344,7 @@ class Workbench(QObject):
             return
         self.layers.readmit(_NEW_LAYERS.get(stage, set()))
         if stage in ("segment", "track", "stain"):
-            self.show_fov(self.session.fov.name)
+            self.show_fov(self._wanted, anew=True)
         elif stage in ("embed", "project", "classify", "annotate"):
             self.load_cells()
 
@@ -350,12 +375,7 @@ class Workbench(QObject):
         frame, z = self.session.frame, scene.fov.shape[1] // 2
         if self._axis() >= 0 and scene.fov.shape[1] > 1:
             z = round(self.viewer.dims.point[self._axis() + 1] / scene.fov.scale[0])
-        images = [
-            data
-            for role, (data, _, _) in scene.layers.items()
-            if (layer := self.layers.layer(role)) is not None
-            and (layer.visible or data is scene.labels)
-        ]
+        images = self._images()
 
         def work(_job: Job) -> None:
             for step in AHEAD:
@@ -371,6 +391,16 @@ class Workbench(QObject):
         self._reading_ahead = True
         self.runner.start("read ahead", work, done, failed=done, lane="ahead")
 
+    def _images(self) -> list[FovImage]:
+        """Return what a change of frame or plane has to read."""
+        scene = self.layers.scene
+        return [
+            data
+            for role, (data, _, _) in (scene.layers.items() if scene is not None else ())
+            if (layer := self.layers.layer(role)) is not None
+            and (layer.visible or (scene is not None and data is scene.labels))
+        ]
+
     def go_to(self, fov_name: str, node: int) -> None:
         """Show a cell: its FOV, its time point, and itself in the middle."""
         fov = self.session.fov
@@ -384,13 +414,29 @@ class Workbench(QObject):
         t = int(self.session.cells.t[row])
         position = self.session.cells.position[row]
         point = [float(c) * s for c, s in zip(position, fov.scale, strict=True)]
-        axis = self._axis()
-        if axis >= 0:  # else the user has deleted all layers that have a time
-            plane = round(float(position[0])) * fov.scale[0]
-            self.viewer.dims.set_point((axis, axis + 1), (t, plane))
-        self.session.set_frame(t)
-        self._bring_into_view(point)
-        self.session.select([row])
+        images, z = self._images(), round(float(position[0]))
+        cells = self.session.cells
+
+        def work(_job: Job) -> None:
+            for image in images:
+                image.load(t, z)
+
+        def go(_: Any) -> None:
+            if self.session.cells is not cells:
+                return
+            axis = self._axis()
+            if axis >= 0:  # else the user has deleted all layers that have a time
+                self.viewer.dims.set_point((axis, axis + 1), (t, z * fov.scale[0]))
+            self.session.set_frame(t)
+            self._bring_into_view(point)
+            self.session.select([row])
+
+        # The slider moves when the images are there: napari would read them on this thread.
+        if all(image.holds(t, z) for image in images):
+            self._goes.stop()
+            go(None)
+        else:
+            self._goes.start("read ahead", work, go, go)
 
     def _bring_into_view(self, point: list[float]) -> None:
         """Pan no further than it takes for a point (z, y, x) in um to be off the rim."""
@@ -456,9 +502,21 @@ class Workbench(QObject):
             )
 
     def run_missing(self, stage: str) -> None:
-        """Run a stage that another one waits for, with its usual settings, on the FOVs shown."""
-        names = self.session.fovs_in(self.session.scope)
-        self.run_stage(stage, find_method(stage).params_class().parse({}), names)
+        """Run a stage that another one waits for, with the user's settings, on what is shown."""
+        self.run_stage(stage, self._settings(stage), self.session.fovs_in(self.session.scope))
+
+    def _settings(self, stage: str) -> Params:
+        """Return what the form of a stage would offer: the last settings, of what is shown."""
+        name = recall(f"method/{stage}", "")
+        known = [method.name for method in methods(stage)]
+        method = find_method(stage, name if name in known else None)
+        kind = method.params_class()
+        shown = {"task": self.session.task.name, "embedding": self.session.cells.embedding}
+        values = {name: one for name, one in shown.items() if name in kind.model_fields and one}
+        try:
+            return kind.parse(recall(f"params/{stage}/{method.name}", {}) | values)
+        except InvalidInput:  # remembered by another version
+            return kind.parse(values)
 
     def close(self) -> None:
         """Stop all work and let go of the viewer; its window is closing."""
@@ -472,11 +530,10 @@ class Workbench(QObject):
                 self.runner.settle("annotate")
             self._table_is_behind()
         self._write_late_table()
-        # What is still on its way is of an older wish now, and comes to nothing.
-        self._opening += 1
-        self._loading += 1
-        self._painting += 1
+        for wish in (self._opens, self._shows, self._loads, self._paints, self._goes):
+            wish.stop()
         self.layers.release()
+        self.runner.destroyed.connect(self.deleteLater)
         self.runner.close()
         self.cache.clear()
         _WORKBENCHES.pop(self.viewer, None)
@@ -497,5 +554,13 @@ def workbench(viewer: Viewer) -> Workbench:
     if viewer not in _WORKBENCHES:
         _WORKBENCHES[viewer] = bench = Workbench(viewer)
         # napari tells nobody that a viewer is closing; its window does.
-        viewer.window._qt_window.destroyed.connect(bench.close)  # noqa: SLF001
+        window = viewer.window._qt_window  # noqa: SLF001
+        window.destroyed.connect(bench.close)
+        # Napari's own line is overwritten at the next move of the mouse.
+        said = Said()
+        window.statusBar().addPermanentWidget(said)
+        bench.session.said.connect(said.show_text)
+        # Of the window, so that they work wherever the focus is.
+        for keys, step in ((NEXT, 1), (PREVIOUS, -1)):
+            QShortcut(QKeySequence(keys), window).activated.connect(partial(bench.step_fov, step))
     return _WORKBENCHES[viewer]

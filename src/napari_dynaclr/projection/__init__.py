@@ -73,7 +73,9 @@ def project(dataset: Dataset, params: Params | None = None, job: Job | None = No
             coordinates = module.fit(matrix, params, job)
             start = 0
             work = job.track(dataset.fovs, "write map")
-            for fov in claimed(workspace, f"embeddings.{embedding}", work):
+            for fov, made_from in zip(
+                claimed(workspace, f"embeddings.{embedding}", work), inputs, strict=True
+            ):
                 shard = workspace.embedding(embedding, fov)
                 shard.obsm[where] = coordinates[start : start + shard.n_obs]
                 shard.uns[f"{where}_key"] = key
@@ -82,7 +84,7 @@ def project(dataset: Dataset, params: Params | None = None, job: Job | None = No
                 write_shard(
                     workspace.shard(embedding, fov), shard, partial(workspace.forget, result, fov)
                 )
-                workspace.mark_complete(result, fov, key)
+                workspace.mark_complete(result, fov, key, {f"embeddings.{embedding}": made_from})
     shards = (workspace.embedding(embedding, fov) for fov in dataset.fovs)
     return pd.concat([_table(shard, where, method.name) for shard in shards], ignore_index=True)
 

@@ -5,10 +5,11 @@ Each action is on disk before the next begins, and shown once it is on disk.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from napari_dynaclr.annotation.marking import marks as expand
@@ -17,7 +18,6 @@ from napari_dynaclr.core.journal import Journal, default_annotator
 from napari_dynaclr.session.marks import Marks, read_marks
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
@@ -58,6 +58,8 @@ class Annotator:
 
     changed = Signal()
     """States of cells have changed."""
+    given = Signal()
+    """Someone gave cells a state: neither taken away, nor undone, nor done again."""
     said = Signal(str)
     """What an action did, in one line."""
     failed = Signal(object)
@@ -66,7 +68,7 @@ class Annotator:
     def __init__(self, dataset: Dataset, execute: Execute = at_once) -> None:
         self._dataset = dataset
         self._journal: Journal | None = None
-        self._recorded: list[tuple[int, Callable[[Marks], None]]] = []
+        self._recorded: list[tuple[int, Callable[[Marks], Marks]]] = []
         self._execute = execute
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = False
@@ -86,7 +88,7 @@ class Annotator:
         read_to = marks.read_to
         self._recorded = [one for one in self._recorded if read_to is not None and one[0] > read_to]
         for _, enter in self._recorded:
-            enter(marks)
+            marks = enter(marks)
         self.marks = marks
 
     def give(
@@ -112,32 +114,32 @@ class Annotator:
     def _give(
         self, cells: Cells, rows: NDArray[np.integer], task: Task, state: str, said: str, by: str
     ) -> None:
-        by_fov = {name: rows[cells.fov[rows] == i] for i, name in enumerate(cells.fovs)}
-        chosen = {name: here for name, here in by_fov.items() if len(here)}
-        explicit = {name: self.marks.explicit(task.name, name) for name in chosen}
+        before = self.marks
 
-        def work() -> tuple[list[Mark], int]:
+        def work() -> tuple[list[Mark], Marks, int, str]:
             found: list[Mark] = []
-            for name, here in chosen.items():
+            for i in np.unique(cells.fov[rows]):
+                name = cells.fovs[i]
                 found += expand(
                     cells.nodes(cells.rows_of(name)),
                     name,
-                    cells.id[here],
+                    cells.id[rows[cells.fov[rows] == i]],
                     task,
                     state,
                     cells.keys.get(name, ""),
-                    explicit=explicit[name],
+                    explicit=before.explicit(task.name, name),
                 )
+            after = before.with_marks(found)
             journal = self._open()
             journal.add(found, by)
-            return found, journal.position
+            return found, after, journal.position, _following(found, state)
 
-        def done(result: tuple[list[Mark], int]) -> None:
-            found, position = result
-            self._enter(position, lambda marks: marks.apply(found))
-            further = len(found) - len(rows)
-            what = said or (f"{len(rows)} cells" if len(rows) > 1 else "1 cell")
-            more = f" (and {further} that follow)" if further > 0 else ""
+        def done(result: tuple[list[Mark], Marks, int, str]) -> None:
+            found, after, position, more = result
+            self._enter(position, before, after, lambda marks: marks.with_marks(found))
+            if state:
+                self.given.emit()
+            what = said or (f"{len(rows):,} cells" if len(rows) > 1 else "1 cell")
             self._end(f"{what}: {state or 'annotation cleared'}{more}")
 
         self._execute(work, done, self._fail)
@@ -151,7 +153,9 @@ class Annotator:
         self._queue(lambda: self._turn("redo"))
 
     def _turn(self, way: str) -> None:
-        def work() -> tuple[Action, Marks, int] | None:
+        before = self.marks
+
+        def work() -> tuple[set[str], Marks, Marks, int, str] | None:
             journal = self._open()
             action = journal.undo() if way == "undo" else journal.redo()
             if action is None:
@@ -159,23 +163,27 @@ class Annotator:
             # Its marks may have been made on older tracks: only all marks of these FOVs
             # tell what the cells of today are now.
             names = {mark.fov_name for mark in action.marks}
-            return action, read_marks(self._dataset, journal, names), journal.position
+            now = read_marks(self._dataset, journal, names)
+            after = before.with_fovs(names, now)
+            return names, now, after, journal.position, _describe(action)
 
-        def done(result: tuple[Action, Marks, int] | None) -> None:
+        def done(result: tuple[set[str], Marks, Marks, int, str] | None) -> None:
             if result is None:
                 self._end(f"nothing to {way}")
                 return
-            action, now, position = result
-            names = {mark.fov_name for mark in action.marks}
-            self._enter(position, lambda marks: marks.replace(names, now))
-            self._end(f"{way}: {_describe(action)}")
+            names, now, after, position, what = result
+            self._enter(position, before, after, lambda marks: marks.with_fovs(names, now))
+            self._end(f"{way}: {what}")
 
         self._execute(work, done, self._fail)
 
-    def _enter(self, position: int, change: Callable[[Marks], None]) -> None:
+    def _enter(
+        self, position: int, before: Marks, after: Marks, change: Callable[[Marks], Marks]
+    ) -> None:
         """Show what has been recorded, and remember it for marks that are being read."""
         self._recorded.append((position, change))
-        change(self.marks)
+        # Others may have been loaded while it was on its way to the disk.
+        self.marks = after if self.marks is before else change(self.marks)
 
     def _open(self) -> Journal:
         if self._journal is None:
@@ -207,11 +215,22 @@ class Annotator:
         self.failed.emit(error)
 
 
+def _following(marks: list[Mark], state: str) -> str:
+    """Say what became of the cells that follow from those someone looked at."""
+    states = Counter(mark.state for mark in marks if mark.carried)
+    same = states.pop(state, 0)
+    text = f" (and {same:,} that follow)" if same else ""
+    return text + "".join(f"; {count:,} that follow: {one}" for one, count in states.items())
+
+
 def _describe(action: Action) -> str:
-    """Say what an action was."""
+    """Say what an action was, and where: it may be of another FOV or task than those on screen."""
     explicit = [mark for mark in action.marks if not mark.carried] or list(action.marks)
     first = explicit[0]
-    state = first.state or "cleared"
+    tasks = ", ".join(dict.fromkeys(mark.task for mark in explicit))
+    states = ", ".join(dict.fromkeys(mark.state or "cleared" for mark in explicit))
+    fovs = {mark.fov_name for mark in explicit}
+    where = f"FOV {first.fov_name}" if len(fovs) == 1 else f"{len(fovs)} FOVs"
     if len(explicit) == 1:
-        return f"track {first.track_id}, t={first.t}: {state}"
-    return f"{len(explicit)} cells: {state}"
+        return f"{tasks}, {where}, track {first.track_id}, t={first.t}: {states}"
+    return f"{tasks}, {where}: {len(explicit):,} cells: {states}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.workspace import Workspace
 
 MAPS = ("phate", "umap", "pca")
 """Maps by preference: the first that a FOV has is shown unless another is chosen."""
@@ -76,6 +77,8 @@ class Cells:
         By task.
     keys
         Key of the tracks of each FOV, as the workspace records it.
+    mixed
+        Maps whose parts were made in several runs, so that their axes do not agree.
     """
 
     fovs: tuple[str, ...] = ()
@@ -89,6 +92,7 @@ class Cells:
     maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    mixed: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.id)
@@ -273,8 +277,18 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
             )
             for task in tasks
         },
+        mixed=frozenset(
+            name
+            for name in names
+            if len(_runs(workspace, embedding, name, [fov for fov, _, p in parts if p])) > 1
+        ),
         keys={fov.name: workspace.key("tracks", fov) or "" for fov in tracked},
     ).index()
+
+
+def _runs(workspace: Workspace, embedding: str, name: str, fovs: list[Fov]) -> set[str | None]:
+    """Return the runs that made a map of these FOVs."""
+    return {workspace.key(f"projection.{embedding}.{name}", fov) for fov in fovs} - {None}
 
 
 def _rank(name: str) -> tuple[int, str]:

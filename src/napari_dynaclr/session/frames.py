@@ -89,11 +89,21 @@ class FovImage:
         Name of the channel.
     cache
         Where chunks are kept.
+    damaged
+        Told of a chunk that cannot be read, on the thread that reads; its pixels are 0
+        then. By default, reading raises.
     """
 
     ndim = 4
 
-    def __init__(self, fov: Fov, channel: str, cache: ChunkCache) -> None:
+    def __init__(
+        self,
+        fov: Fov,
+        channel: str,
+        cache: ChunkCache,
+        damaged: Callable[[InvalidInput], object] | None = None,
+    ) -> None:
+        self._damaged = damaged
         self._source, self._channel = fov.find(channel)
         self._name = f"FOV {fov.name}, channel {channel}"
         self._cache = cache
@@ -166,14 +176,24 @@ class FovImage:
         try:
             data = np.asarray(self._source.array[index])
         except UNREADABLE as error:
-            raise InvalidInput(
+            told = InvalidInput(
                 f"Cannot read {self._name}, time point {t * self._step[0]}: a chunk is damaged or "
                 f"unreadable ({first_line(error)}). Restore it from the original data."
-            ) from error
+            )
+            if self._damaged is None:
+                raise told from error
+            self._damaged(told)
+            sizes = zip(index, self._source.array.shape, strict=True)
+            data = np.zeros([len(range(*part.indices(size))) for part, size in sizes], self.dtype)
         for axis, name in enumerate(AXES):
             if name not in self._source.axes:
                 data = np.expand_dims(data, axis)
         return np.moveaxis(data, 1, 0)
+
+    def holds(self, t: int, z: int) -> bool:
+        """Whether a plane can be shown without reading it."""
+        group = self._channel // self._channels
+        return (self._source, t // self._step[0], z // self._step[1], group) in self._cache
 
     def load(self, t: int, z: int) -> None:
         """Have the chunk of a plane read, if it is not held; in a job."""

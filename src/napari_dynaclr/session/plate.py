@@ -23,10 +23,9 @@ _STEP_OF = {
 
 
 def plate_status(dataset: Dataset) -> dict[str, set[str]]:
-    """Return what has been done in each FOV; some of :data:`STEPS`.
+    """Return what has been done in each FOV and is up to date; some of :data:`STEPS`.
 
-    Lists the folders of the ledger, a file per result and FOV, without opening one: quick
-    on the largest plate.
+    Reads the ledger only, a small file per result and FOV, and nothing of the images.
     """
     status: dict[str, set[str]] = {name: set() for name in dataset.fov_names}
     by_file = {name.replace("/", "_"): name for name in dataset.fov_names}
@@ -35,7 +34,9 @@ def plate_status(dataset: Dataset) -> dict[str, set[str]]:
         step = _STEP_OF.get(folder.name.partition(".")[0])
         for file in folder.iterdir() if step and folder.is_dir() else ():
             name = by_file.get(file.name.removesuffix(".json"))
-            if name is not None and step:
+            if name is None or step is None:
+                continue
+            if not dataset.workspace.outdated(folder.name, dataset[name]):
                 status[name].add(step)
     for fov_name, _, _ in Journal(dataset.workspace.journal).states():
         if fov_name in status:

@@ -106,6 +106,7 @@ class Session:
         self.task: Task = TASKS[0]
         self.state = ""
         self.annotator: Annotator | None = None
+        self.last_said = ""
 
     # -- what is open -----------------------------------------------------
 
@@ -155,6 +156,7 @@ class Session:
 
     def say(self, text: str) -> None:
         """Have something told to the user, in a line."""
+        self.last_said = text
         self.said.emit(text)
 
     def fail(self, error: Exception) -> None:
@@ -170,13 +172,16 @@ class Session:
         """Show other cells; the selected ones that are among them stay selected."""
         old, kept = self.cells, self.selection
         self.cells = cells
-        rows = [
-            cells.find(name, old.id[kept[old.fov[kept] == i]]) for i, name in enumerate(old.fovs)
-        ]
         if marks is not None and self.annotator is not None:
             self.annotator.load(marks)
-        self.selection = np.unique(np.concatenate([_NONE, *rows]))
-        self.selection = self.selection[self.selection >= 0]
+        if old.keys != cells.keys or old.fovs != cells.fovs:  # else it is the same rows
+            rows = [
+                cells.find(name, old.id[kept[old.fov[kept] == i]])
+                for i, name in enumerate(old.fovs)
+                if cells.keys.get(name) == old.keys.get(name)
+            ]
+            self.selection = np.unique(np.concatenate([_NONE, *rows]))
+            self.selection = self.selection[self.selection >= 0]
         self.palette = None
         self.cells_changed.emit()
         if len(kept):
@@ -199,7 +204,7 @@ class Session:
     def cell_at(
         self,
         point: tuple[float, float, float],
-        labels: NDArray[np.integer] | None,
+        label: int,
         radius: float,
     ) -> int:
         """Find the cell on screen that a point means.
@@ -208,8 +213,8 @@ class Session:
         ----------
         point
             (z, y, x) in pixels.
-        labels
-            Label image of the time point by track id, (Z, Y, X); None if there is none.
+        label
+            Track id in the label image at the point, 0 if there is none.
         radius
             Reach in um around the point, where it hits no label.
 
@@ -221,12 +226,13 @@ class Session:
         rows = self.here()
         if self.fov is None or not len(rows):
             return -1
-        image = np.zeros((1, 1, 1), np.uint32) if labels is None else labels
-        flat = labels is None or labels.shape[0] == 1
-        place = np.array([[np.nan if flat else point[0], *point[1:]]])
-        found = assign_points(place, image, self.cells.nodes(rows), self.fov.scale, radius)[0]
-        hit = rows[self.cells.track[rows] == found]
-        return int(hit[0]) if found and len(hit) else -1
+        if not label:
+            nowhere = np.zeros((1, 1, 1), np.uint32)
+            place = np.array([[np.nan if self.fov.shape[1] == 1 else point[0], *point[1:]]])
+            nodes = self.cells.nodes(rows)
+            label = int(assign_points(place, nowhere, nodes, self.fov.scale, radius)[0])
+        hit = rows[self.cells.track[rows] == label]
+        return int(hit[0]) if label and len(hit) else -1
 
     # -- selection --------------------------------------------------------
 

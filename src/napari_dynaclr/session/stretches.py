@@ -33,6 +33,36 @@ def from_here_on(cells: Cells, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.flatnonzero(np.arange(len(cells)) >= first[line])
 
 
+def between(cells: Cells, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the rows from one cell to another of its track or descendants, ascending.
+
+    Parameters
+    ----------
+    cells, rows
+        The two cells; both are among what is returned.
+
+    Returns
+    -------
+    numpy.ndarray
+        Empty where there are not two, or neither descends from the other.
+    """
+    none = np.zeros(0, np.intp)
+    if len(rows) != 2 or cells.fov[rows[0]] != cells.fov[rows[1]]:
+        return none
+    first, end = (int(row) for row in rows[np.argsort(cells.t[rows], kind="stable")])
+    name, top, track = cells.name(first), int(cells.track[first]), int(cells.track[end])
+    parts, seen = [], {track}
+    while track != top:
+        parts.append(np.arange(cells.of_track(name, track)[0], end + 1))
+        track = cells.parent_of(name, track)
+        above = cells.of_track(name, track)
+        if not len(above) or track in seen:  # cells from elsewhere may go round in a circle
+            return none
+        seen.add(track)
+        end = int(above[-1])
+    return np.sort(np.concatenate([*parts, np.arange(first, end + 1)]))
+
+
 def _lines(cells: Cells) -> NDArray[np.intp]:
     """Return which track every row is of, (N,): rows are ordered by FOV, track and time."""
     new = (np.diff(cells.track) != 0) | (np.diff(cells.fov) != 0)
@@ -58,7 +88,7 @@ class Tally:
     def of(cls, marks: Marks, task: str) -> Tally:
         """Count the states of a task."""
         tally = cls()
-        for (state, carried), count in Counter(given for _, _, given in marks.of(task)).items():
+        for (state, carried), count in marks.tally(task).items():
             (tally.carried if carried else tally.looked_at)[state] += count
         return tally
 

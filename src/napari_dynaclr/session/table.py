@@ -7,18 +7,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from napari_dynaclr.session.session import Session
+    from napari_dynaclr.core.tasks import Task
+    from napari_dynaclr.session.cells import Cells
+    from napari_dynaclr.session.marks import Marks
 
 
-def cell_table(session: Session) -> pd.DataFrame:
-    """Return what is known of the cells, a row each.
+def cell_table(
+    cells: Cells, selection: NDArray[np.intp], tasks: Sequence[Task], marks: Marks
+) -> pd.DataFrame:
+    """Return what is known of the cells, a row each; in a job, if there are many.
 
     Parameters
     ----------
-    session
-        Whose cells; run this in a job if there are many.
+    cells
+        The cells.
+    selection
+        Rows of the selected ones.
+    tasks
+        Tasks whose annotations are wanted.
+    marks
+        The annotations.
 
     Returns
     -------
@@ -26,17 +39,16 @@ def cell_table(session: Session) -> pd.DataFrame:
         ``fov_name``, the track columns, ``selected``, the maps (``PHATE1``, ...), and for
         each task the state given by a person and the predicted state with its confidence.
     """
-    cells = session.cells
     table = cells.nodes(slice(None))
     selected = np.zeros(len(cells), bool)
-    selected[session.selection] = True
+    selected[selection] = True
     table["selected"] = selected
     for name, places in cells.maps.items():
         for i in range(places.shape[1]):
             table[f"{name.upper()}{i + 1}"] = places[:, i]
-    for task in session.tasks:
+    for task in tasks:
         states = (*task.state_names, "unknown")
-        codes = session.marks.codes(cells, task.name, states)
+        codes = marks.codes(cells, task.name, states)
         if (codes >= 0).any():
             table[task.column] = np.array([*states, ""], object)[codes]
     for name, prediction in cells.predictions.items():

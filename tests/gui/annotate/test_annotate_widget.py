@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_dynaclr import params
 from napari_dynaclr.core.journal import Journal, default_annotator
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.core.tasks import TASKS
 from napari_dynaclr.gui.annotate.annotate_widget import AnnotateWidget
 from napari_dynaclr.gui.annotate.task_editor import TaskEditor
+from napari_dynaclr.gui.map.map_widget import MapPanel
 from napari_dynaclr.gui.settings import recall
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.marks import Given
@@ -42,6 +46,7 @@ def docked(bench, qtbot):
 def canvas(bench, monkeypatch):
     """The canvas, with the mouse beside it: where it is must not depend on the screen."""
     monkeypatch.setattr(bench, "row_under_cursor", lambda: -1)
+    monkeypatch.setattr(bench.viewer, "mouse_over_canvas", False)
     return bench.viewer.window._qt_viewer.canvas.native
 
 
@@ -182,6 +187,21 @@ def test_a_key_with_nothing_to_label_says_so(widget, bench, canvas, qtbot):
     assert len(journal(bench)._done) == 1  # the import of the fixture
 
 
+def test_a_key_beside_all_cells_leaves_the_selection_alone(
+    widget, bench, canvas, qtbot, monkeypatch
+):
+    session = bench.session
+    rows = fresh(session, 3)
+    session.select(rows)
+    bench.radius = 2.5
+    monkeypatch.setattr(bench.viewer, "mouse_over_canvas", True)
+    qtbot.keyClick(canvas, "2")
+    assert widget.form.said.text() == "no cell within 2.5 um of the mouse"
+    assert not session.annotator.busy
+    assert [state_of(session, row) for row in rows] == [""] * 3
+    assert len(journal(bench)._done) == 1
+
+
 def test_typing_a_name_annotates_nothing(widget, bench, canvas, qtbot):
     session = bench.session
     row = fresh(session)[0]
@@ -253,8 +273,6 @@ def test_escape_is_taken_only_while_a_state_is_active(widget, bench, canvas, qtb
 
 
 def test_keys_of_ones_own_come_before_ours(widget, bench, canvas, qtbot):
-    from dataclasses import replace
-
     session = bench.session
     states = (*TASKS[0].states[:1], replace(TASKS[0].states[1], key="k"))
     session.set_tasks([replace(TASKS[0], states=states), *TASKS[1:]])
@@ -281,10 +299,12 @@ def test_next_and_previous_annotation(widget, bench, canvas, qtbot):
     visited = []
     for _ in range(2):
         qtbot.keyClick(canvas, "K")
+        qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
         visited.append(int(session.cells.id[session.selection[0]]))
     assert visited == [one[2] for one in given[start : start + 2]]
     assert session.frame == given[start + 1][1]
     qtbot.keyClick(canvas, "J")
+    qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
     qtbot.keyClick(canvas, "J")  # back into the FOV before
     qtbot.waitUntil(lambda: session.fov.name == given[start - 1][3], timeout=20000)
     qtbot.waitUntil(lambda: session.cells.id[session.selection].tolist() == [given[start - 1][2]])
@@ -317,6 +337,22 @@ def test_a_selection_is_stretched_and_labelled(widget, bench, qtbot):
     form.clear.click()
     settle(qtbot, widget)
     assert {state_of(session, row) for row in rows} == {""}
+
+
+def test_the_cells_between_two_of_a_track_are_selected(widget, bench, qtbot):
+    session, form = bench.session, widget.form
+    track = int(np.bincount(session.cells.track).argmax())
+    rows = session.cells.of_track("B/1/0", track)
+    assert not form.between.isEnabled()
+    session.select(rows[[1]])
+    assert not form.between.isEnabled()
+    other = int(np.flatnonzero(session.cells.track != track)[0])
+    session.select([rows[1], other])
+    assert not form.between.isEnabled()
+    session.select(rows[[1, 5]])
+    form.between.click()
+    assert session.selection.tolist() == rows[1:6].tolist()
+    assert not form.between.isEnabled()
 
 
 # -- tasks and settings ---------------------------------------------------
@@ -399,7 +435,7 @@ def test_the_queue_is_filled_walked_and_labelled(widget, bench, canvas, qtbot):
     assert len(patches) > 3
     assert {patch.fov_name for patch in patches} == {"B/1/0"}
     qtbot.keyClick(canvas, "Q")
-    assert session.cells.id[session.selection].tolist() == [patches[0].id]
+    qtbot.waitUntil(lambda: session.cells.id[session.selection].tolist() == [patches[0].id])
     assert session.frame == patches[0].place.t
     assert review.heading.text().startswith(f"1 of {len(patches)}: ")
     review.gallery.list.setFocus()
@@ -442,6 +478,51 @@ def test_a_queue_of_another_fov_is_labelled_without_going_there(widget, bench, q
     qtbot.waitUntil(lambda: session.marks.get("B/1/0", node, "infection") is not None)
     assert session.fov.name == "A/1/0"
     assert widget.form.said.text().startswith("FOV B/1/0, track")
+
+
+def track_anew(bench, qtbot, name):
+    """Track a FOV with other settings, while the window looks at another."""
+    run = bench.run_stage("track", params("track", max_distance=4.0), [name])
+    with qtbot.waitSignal(run.ended, timeout=20000):
+        pass
+
+
+def test_a_queue_is_dropped_when_its_cells_are_no_more(widget, bench, qtbot):
+    review = fill(widget, bench, qtbot)
+    assert review.patches
+    track_anew(bench, qtbot, "A/1/0")
+    qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
+    assert review.patches, "those of another FOV stay"
+    track_anew(bench, qtbot, "B/1/0")
+    qtbot.waitUntil(lambda: review.patches == [], timeout=20000)
+    assert "fill it again" in bench.session.last_said
+
+
+def test_a_queue_is_dropped_also_while_the_widget_is_hidden(widget, bench, qtbot):
+    review = fill(widget, bench, qtbot)
+    widget.parentWidget().hide()
+    run = bench.run_stage("segment", params("segment", sensitivity=1.3), ["B/1/0"])
+    with qtbot.waitSignal(run.ended, timeout=20000):
+        pass
+    qtbot.waitUntil(lambda: not bench.runner.is_busy, timeout=20000)
+    widget.parentWidget().show()
+    qtbot.waitUntil(lambda: review.patches == [], timeout=20000)
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_a_cell_of_older_tracks_is_not_labelled(widget, bench, qtbot, is_shown):
+    """The same id may be of another cell now."""
+    session = bench.session
+    review = fill(widget, bench, qtbot)
+    patch = replace(review.patches[0], made_on="older")
+    if not is_shown:
+        bench.show_fov("A/1/0")
+        qtbot.waitUntil(lambda: session.cells.fovs == ("A/1/0",), timeout=20000)
+    review.gallery.labelled.emit(patch, "infected")
+    qtbot.waitUntil(lambda: "this cell is no more" in widget.form.said.text(), timeout=10000)
+    assert len(journal(bench)._done) == 1
+    review.gallery.labelled.emit(review.patches[0], "infected")
+    qtbot.waitUntil(lambda: len(journal(bench)._done) == 2, timeout=10000)
 
 
 def test_an_empty_queue_says_so(widget, bench, canvas, qtbot):
@@ -512,13 +593,13 @@ def test_hidden_it_listens_to_nothing_and_gives_the_keys_back(widget, bench, can
     heard = len(session.task_changed)
     widget.parentWidget().hide()
     assert len(session.task_changed) < heard
-    session.set_state("infected")
     session.say("unheard")
     assert widget.form.said.text() != "unheard"
     points.selected_data = {0}
     bench.viewer.layers.selection.active = points
     qtbot.keyClick(canvas, "2")
     assert state_of(session, row) == ""
+    session.set_state("infected")
     widget.parentWidget().show()
     assert widget.form.states.buttons[1].isChecked()
     assert widget.form.selected.text() == "1 cell selected"
@@ -527,13 +608,79 @@ def test_hidden_it_listens_to_nothing_and_gives_the_keys_back(widget, bench, can
     assert state_of(session, row) == "infected"
 
 
+@pytest.fixture
+def behind(widget, bench, qtbot):
+    """The dock, tabbed, with another one in front of it."""
+    dock = widget.parentWidget()
+    front = bench.viewer.window.add_dock_widget(MapPanel(bench.viewer), name="Map", area="right")
+    bench.viewer.window._qt_window.tabifyDockWidget(dock, front)
+    with qtbot.waitSignal(dock.visibilityChanged, check_params_cb=lambda on: not on):
+        front.show()
+        front.raise_()
+    assert not dock.isHidden()
+    assert dock.toggleViewAction().isChecked()
+    assert dock.visibleRegion().isEmpty()
+    return dock, front.widget()
+
+
+def test_behind_another_tab_it_keeps_the_keys_and_the_state(behind, widget, bench, canvas, qtbot):
+    session, plot = bench.session, behind[1].cloud.canvas
+    session.set_state("infected")
+    row = fresh(session)[0]
+    session.select([row])
+    qtbot.wait(50)
+    assert session.state == "infected"
+    plot.setFocus()
+    qtbot.keyClick(plot, "2")
+    settle(qtbot, widget)
+    assert state_of(session, row) == "infected"
+    qtbot.keyClick(plot, "Z", CTRL)
+    settle(qtbot, widget)
+    assert state_of(session, row) == ""
+    qtbot.keyClick(canvas, Qt.Key.Key_Escape)
+    assert session.state == ""
+
+
+@pytest.mark.parametrize("how", ["close", "hide behind", "action", "remove"])
+def test_put_away_it_leaves_no_state_active(widget, bench, canvas, qtbot, how, request):
+    session, dock = bench.session, widget.parentWidget()
+    if how == "hide behind":
+        request.getfixturevalue("behind")
+    session.set_state("infected")
+    {
+        "close": dock.close,
+        "hide behind": dock.close,
+        "action": dock.toggleViewAction().trigger,
+        "remove": lambda: bench.viewer.window.remove_dock_widget(widget),
+    }[how]()
+    if how == "remove":
+        widget.deleteLater()
+    qtbot.waitUntil(lambda: session.state == "")
+    row = fresh(session)[0]
+    session.select([row])
+    qtbot.keyClick(canvas, "2")
+    assert state_of(session, row) == ""
+
+
+def test_a_minimised_window_keeps_the_state(widget, bench, qtbot):
+    window = bench.viewer.window._qt_window
+    bench.session.set_state("infected")
+    window.showMinimized()
+    qtbot.wait(50)
+    window.showNormal()
+    qtbot.wait(50)
+    assert bench.session.state == "infected"
+
+
 def test_a_floating_dock_keeps_the_keys(widget, bench, canvas, qtbot):
     session = bench.session
     row = fresh(session)[0]
     session.select([row])
+    session.set_state("infected")
     dock = widget.parentWidget()
     dock.setFloating(True)
     qtbot.wait(50)
+    assert session.state == "infected"
     dock.activateWindow()
     qtbot.wait(50)
     qtbot.keyClick(widget.form.task, "2")
@@ -550,13 +697,11 @@ def test_opened_again_it_is_as_it_was_and_nothing_is_left_behind(widget, bench, 
     session = bench.session
     review = fill(widget, bench, qtbot)
     ids = [patch.id for patch in review.patches]
-    session.set_state("infected")
     before = set(QApplication.topLevelWidgets())
     bench.viewer.window.remove_dock_widget(widget)
     widget.deleteLater()
     again = docked(bench, qtbot)
     assert [patch.id for patch in again.form.review.patches] == ids
-    assert again.form.states.buttons[1].isChecked()
     row = fresh(session)[0]
     session.select([row])
     qtbot.keyClick(canvas, "2")  # a shortcut that was left would make it ambiguous

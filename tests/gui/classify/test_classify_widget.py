@@ -5,12 +5,14 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from plain import plain_bench, shut
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_dynaclr.gui import settings
 from napari_dynaclr.gui.classify.classify_widget import ClassifyWidget
 from napari_dynaclr.gui.classify.retrainer import retrainer
+from napari_dynaclr.gui.colouring import recall_colour
 from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.colours import ColourBy, Kind
@@ -105,6 +107,29 @@ def test_scores_by_what_was_held_out(bench, widget, qtbot):
     assert f"<b>F1 {scores['fov']['f1_macro']:.2f}</b>" in widget.scores.summary.text()
     qtbot.waitUntil(lambda: widget.scores.confusion.picture is not None)
     qtbot.waitUntil(lambda: widget.scores.reliability.picture is not None)
+
+
+def test_what_is_looked_at_is_remembered(bench, widget, qtbot):
+    widget.colours[Kind.PREDICTION].click()
+    widget.scores.split.setCurrentText("FOV")
+    widget.scores.split.activated.emit(widget.scores.split.currentIndex())
+    widget.curve.state.setCurrentText("uninfected")
+    widget.curve.state.activated.emit(widget.curve.state.currentIndex())
+    idle(bench, qtbot)
+    again = ClassifyWidget(bench.viewer)
+    qtbot.addWidget(again)
+    again.show()
+    assert again.scores.split.currentText() == "FOV"
+    assert again.curve.state.currentText() == "uninfected"
+    bench.session.set_task("division")
+    assert again.curve.state.currentText() == bench.session.task.state_names[1]
+    bench.session.set_task("infection")
+    assert again.curve.state.currentText() == "uninfected"
+    idle(bench, qtbot)
+    other = plain_bench()
+    recall_colour(other)
+    assert other.session.colour_by == ColourBy(Kind.PREDICTION, "infection")
+    shut(other, qtbot)
 
 
 def test_what_cannot_be_held_out_is_explained(bench, widget, qtbot):
@@ -258,6 +283,37 @@ def test_retraining_waits_for_two_states_and_for_what_runs(bench, widget, qtbot)
     assert told.args == ["classify"]
     idle(bench, qtbot)
     assert (bench.session.dataset.workspace.predictions("death")).exists()
+
+
+def test_only_states_that_are_given_count_towards_retraining(bench, widget, qtbot):
+    widget.retrain.click()
+    annotate(bench, qtbot, "infected", [0])
+    for act in (bench.session.annotator.undo, bench.session.annotator.redo):
+        act()
+        qtbot.waitUntil(lambda: not bench.session.annotator.busy, timeout=LONG)
+    annotate(bench, qtbot, "", [0])
+    assert widget.retrainer.clicks == 1
+
+
+def test_an_imported_table_is_learnt_from(bench, widget, qtbot, tmp_path):
+    from napari_dynaclr.gui.annotating import import_table
+
+    session = bench.session
+    session.set_task("death")
+    widget.retrain.click()
+    here = session.here()[:4]
+    _, y, x = session.cells.position[here].T
+    states = ["dead", "alive"] * 2
+    table = pd.DataFrame({"t": session.frame, "y": y, "x": x, "state": states})
+    table.to_csv(tmp_path / "points.csv", index=False)
+    started = []
+    bench.runner.stage_changed.connect(
+        lambda: started.append(bench.runner.stage.title) if bench.runner.stage else None
+    )
+    import_table(bench, "points", str(tmp_path / "points.csv"))
+    qtbot.waitUntil(lambda: started == ["annotate", "classify"], timeout=LONG)
+    idle(bench, qtbot)
+    assert session.dataset.workspace.predictions("death").exists()
 
 
 def _wait_for(gate):

@@ -103,7 +103,8 @@ def test_keys_label_and_move_on_until_the_end(gallery, bench, qtbot):
     qtbot.keyClick(gallery.list, "7")
     qtbot.keyClick(gallery.list, "1")
     qtbot.keyClick(gallery.list, "1", Qt.KeyboardModifier.ControlModifier)
-    assert got == [("B/1/0", patches[0].id, "yes"), ("B/1/0", patches[1].id, "no")]
+    assert got == [(patches[0], "yes"), (patches[1], "no")]
+    assert patches[0].made_on == bench.session.cells.keys["B/1/0"]
     assert gallery.current == 1
 
 

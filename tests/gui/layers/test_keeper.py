@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.layers import Points
 from napari.utils.colormaps import CyclicLabelColormap
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 
 from napari_dynaclr.core.registry import params
 from napari_dynaclr.gui.workbench import Workbench
@@ -28,8 +28,7 @@ def told(monkeypatch):
 def empty(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
     assert told == []
 
 
@@ -121,7 +120,9 @@ def test_tracks_have_the_colours_of_the_session(bench, qtbot, kind):
     bench.colour(ColourBy(kind, "infection" if kind in OF_TASK else ""))
     rest(bench, qtbot)
     layer, cells = bench.layers.layer("tracks"), bench.session.cells
-    rows = {(track, t): row for row, (track, t) in enumerate(zip(cells.track, cells.t, strict=True))}
+    rows = {
+        (track, t): row for row, (track, t) in enumerate(zip(cells.track, cells.t, strict=True))
+    }
     shown = [rows[int(track), int(t)] for track, t in layer.data[:, :2]]
     wanted = bench.session.palette.rgba[shown] / 255
     np.testing.assert_allclose(layer.track_colors, wanted, atol=1e-6)
@@ -254,9 +255,7 @@ def test_another_fov_takes_the_place_of_the_one_before(bench, qtbot):
     )
 
 
-def test_a_fov_without_results_has_channels_only_and_gets_the_rest_later(
-    empty, dataset, qtbot
-):
+def test_a_fov_without_results_has_channels_only_and_gets_the_rest_later(empty, dataset, qtbot):
     from napari_dynaclr import segment, track
 
     one = dataset.select(["B/1/0"])

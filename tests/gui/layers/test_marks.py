@@ -58,9 +58,7 @@ def test_an_annotated_cell_has_a_dot_in_the_colour_of_its_state(session):
     row = int(session.here()[2])
     session.annotate([row], "infected")
     found = dots(session, 5.0)
-    np.testing.assert_array_equal(
-        found.data, [[4, *session.cells.position[row]]]
-    )
+    np.testing.assert_array_equal(found.data, [[4, *session.cells.position[row]]])
     np.testing.assert_allclose(found.face[0], rgba(INFECTION.colour("infected")))
     assert found.size[0] == pytest.approx(6.0)
 

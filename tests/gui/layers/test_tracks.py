@@ -72,9 +72,7 @@ def test_a_mother_outside_the_window_is_left_out(monkeypatch):
     import napari_dynaclr.gui.layers.tracks as module
 
     monkeypatch.setattr(module, "VERTICES", 6)
-    monkeypatch.setattr(
-        module, "window", lambda counts, t, limit=6: window(counts, t, limit)
-    )
+    monkeypatch.setattr(module, "window", lambda counts, t, limit=6: window(counts, t, limit))
     made = TrackWindow(make_cells(FAMILY), "A/1/0", 10)
     layer, _ = made.build(8)
     assert layer.data[:, 1].min() > 4
@@ -89,9 +87,7 @@ def test_a_parent_that_is_not_there_is_left_out():
 def test_it_covers_the_time_that_it_was_built_for(monkeypatch):
     import napari_dynaclr.gui.layers.tracks as module
 
-    monkeypatch.setattr(
-        module, "window", lambda counts, t, limit=40: window(counts, t, limit)
-    )
+    monkeypatch.setattr(module, "window", lambda counts, t, limit=40: window(counts, t, limit))
     cells = make_cells({i: (-1, range(50)) for i in range(1, 3)})
     made = TrackWindow(cells, "A/1/0", 50)
     assert not made.covers(0)

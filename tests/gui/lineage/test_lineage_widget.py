@@ -76,6 +76,15 @@ def test_without_a_selection_it_says_what_to_do(widget):
     assert widget.title.text() == ""
 
 
+def test_it_fits_a_narrow_dock_and_cuts_no_name_off(bench, widget, qtbot):
+    bench.session.select(longest(bench.session.cells)[:1])
+    shown(widget, qtbot)
+    assert widget.legend.isVisible()
+    assert widget.minimumSizeHint().width() <= 380
+    metrics = widget.channel.fontMetrics()
+    assert widget.channel.width() > metrics.horizontalAdvance(widget.channel.currentText())
+
+
 def test_a_selected_cell_shows_its_track_with_patches(bench, widget, qtbot):
     rows = longest(bench.session.cells)
     bench.session.select(rows[:1])

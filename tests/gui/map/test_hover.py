@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtWidgets import QWidget
 
 from napari_dynaclr.gui.map.hover import HoverCard
@@ -11,8 +11,7 @@ from napari_dynaclr.gui.map.hover import HoverCard
 def bench(processed, qtbot):
     made = plain_bench()
     yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -51,8 +50,17 @@ def test_another_cell_has_another_picture(card, bench, qtbot):
     qtbot.waitUntil(card.isVisible, timeout=10_000)
     first = picture(card)
     card.show_cell(len(cells) - 1)
-    qtbot.waitUntil(lambda: picture(card) != first, timeout=10_000)
+    qtbot.waitUntil(lambda: not card.picture.pixmap().isNull(), timeout=10_000)
+    assert picture(card) != first
     assert f"track {cells.track[-1]}\n" in card.text.text()
+
+
+def test_a_new_text_never_has_the_picture_of_the_cell_before(card, bench, qtbot):
+    card.show_cell(0)
+    qtbot.waitUntil(card.isVisible, timeout=10_000)
+    card.show_cell(len(bench.session.cells) - 1)
+    assert card.picture.pixmap().isNull()
+    qtbot.waitUntil(lambda: not card.picture.pixmap().isNull(), timeout=10_000)
 
 
 def test_put_away_it_does_not_come_back_with_a_late_picture(card, bench, qtbot):

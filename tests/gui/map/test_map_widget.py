@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QFileDialog
@@ -38,8 +38,7 @@ def told(monkeypatch):
 def bench(processed, qtbot, told):
     made = plain_bench()
     yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -73,7 +72,9 @@ def lonely(panel):
     xy = panel.cloud.xy_to_pixel(panel.session.cells.maps[panel.session.map_name])
     distance = np.hypot(*(xy[:, None] - xy[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
-    inside = (xy > 5).all(axis=1) & (xy < [panel.cloud.width() - 5, panel.cloud.height() - 5]).all(1)
+    inside = (xy > 5).all(axis=1) & (xy < [panel.cloud.width() - 5, panel.cloud.height() - 5]).all(
+        1
+    )
     return np.flatnonzero((distance.min(axis=1) > 12) & inside)
 
 
@@ -116,11 +117,30 @@ def test_without_a_map_it_says_what_to_do(dataset, qtbot, told):
     panel.show()
     for _ in range(2):
         assert panel.count.text() == ""
-        assert "run Embed, then Project" in panel.cloud._overlay.hint
+        assert "run Segment and track" in panel.cloud._overlay.hint
         assert not panel.map.isVisible()
         show(bench, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
     panel.grab()
-    bench.close()
+    shut(bench, qtbot)
+
+
+def test_maps_that_do_not_fit_each_other_are_not_drawn_as_one(panel, bench, qtbot):
+    panel.scope.setCurrentText(Scope.PLATE.value)
+    rest(bench, qtbot)
+    assert np.isfinite(panel.cloud.canvas.xy).all()
+    bench.run_stage("project", params("project", "pca"), ["B/1/0"])
+    rest(bench, qtbot)
+    assert not len(panel.cloud.canvas.order)
+    assert "made in several runs" in panel.cloud._overlay.hint
+    panel.scope.setCurrentText(Scope.FOV.value)
+    rest(bench, qtbot)
+    assert len(panel.cloud.canvas.order) == len(bench.session.cells)
+
+
+def test_cells_without_a_map_say_what_to_run(bench, panel, qtbot):
+    bench.run_stage("track", params("track", max_distance=4.0), ["B/1/0"])
+    rest(bench, qtbot)
+    assert "run Embed, then Project" in panel.cloud._overlay.hint
 
 
 @pytest.mark.parametrize(("scope", "fovs"), [(Scope.WELL, 2), (Scope.PLATE, 4)])
@@ -361,6 +381,25 @@ def test_fit_shows_everything_again(panel, qtbot):
     assert panel.cloud.view == whole
 
 
+def test_where_one_looks_is_kept_while_it_is_the_same_map(panel, bench, qtbot):
+    panel.cloud._zoom(3.0, (100.0, 100.0))
+    view = panel.cloud.view
+    bench.load_cells()
+    rest(bench, qtbot)
+    assert panel.cloud.view == view
+    panel.hide()
+    panel.show()
+    assert panel.cloud.view == view
+    panel.scope.setCurrentText(Scope.PLATE.value)
+    rest(bench, qtbot)
+    assert panel.cloud.view == panel.cloud._whole
+    panel.cloud._zoom(3.0, (100.0, 100.0))
+    bench.run_stage("project", params("project", "phate", knn=3), bench.session.dataset.fov_names)
+    rest(bench, qtbot)
+    assert bench.session.map_name == "phate"
+    assert panel.cloud.view == panel.cloud._whole
+
+
 def test_a_run_that_gives_the_same_cells_keeps_what_is_selected(panel, bench, qtbot):
     bench.session.select([2, 4])
     bench.load_cells()
@@ -385,7 +424,9 @@ def test_it_is_saved_as_a_picture(panel, bench, qtbot, tmp_path, monkeypatch):
     save(panel, bench, qtbot, monkeypatch, tmp_path / "map", "PNG")
     image = QImage(str(tmp_path / "map.png"))
     assert image.width() == 2 * panel.cloud.width()
-    shades = {image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)}
+    shades = {
+        image.pixel(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)
+    }
     assert len(shades) > 20
     assert bench.viewer.status == f"saved {tmp_path / 'map.png'}"
 
@@ -406,7 +447,9 @@ def test_the_cells_are_saved_as_a_table(panel, bench, qtbot, tmp_path, monkeypat
     cells = session.cells
     assert len(table) == len(cells)
     assert (table["fov_name"] == "B/1/0").all()
-    np.testing.assert_array_equal(table[["track_id", "t", "id"]], np.stack([cells.track, cells.t, cells.id], 1))
+    np.testing.assert_array_equal(
+        table[["track_id", "t", "id"]], np.stack([cells.track, cells.t, cells.id], 1)
+    )
     np.testing.assert_allclose(table[["z", "y", "x"]], cells.position, rtol=1e-5)
     np.testing.assert_allclose(table[["PCA1", "PCA2"]], cells.maps["pca"], rtol=1e-4)
     assert np.flatnonzero(table["selected"]).tolist() == [1, 4]
@@ -462,7 +505,13 @@ def test_a_hidden_map_does_no_work_and_catches_up(panel, bench, qtbot, monkeypat
     rest(bench, qtbot)
     assert calls == []
     panel.show()
-    assert set(calls) == {"set_points", "set_colours", "set_selected", "set_highlighted", "set_path"}
+    assert set(calls) == {
+        "set_points",
+        "set_colours",
+        "set_selected",
+        "set_highlighted",
+        "set_path",
+    }
     assert len(panel.cloud.canvas.xy) == len(session.cells)
     assert panel.scope.currentText() == "this well"
     assert panel.colour.currentText() == "track"

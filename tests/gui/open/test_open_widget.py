@@ -4,10 +4,11 @@ import json
 import shutil
 import string
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog
@@ -15,8 +16,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_dynaclr.core import dataset as dataset_module
 from napari_dynaclr.core import fov as fov_module
 from napari_dynaclr.core.registry import params
-from napari_dynaclr.gui.open.open_widget import NEXT, OpenWidget
+from napari_dynaclr.gui.open.open_widget import OpenWidget
 from napari_dynaclr.gui.open.plate_map import COLOURS
+from napari_dynaclr.gui.settings import remember
 from napari_dynaclr.gui.workbench import Workbench
 
 LEFT = Qt.MouseButton.LeftButton
@@ -35,8 +37,7 @@ def told(monkeypatch):
 def bench(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -161,9 +162,7 @@ def test_giving_up_browsing_changes_nothing(fresh, qtbot, monkeypatch):
         (lambda path: path.mkdir(), "is not an OME-Zarr dataset"),
     ],
 )
-def test_a_bad_path_is_told_in_a_line_and_nothing_is_lost(
-    fresh, qtbot, told, tmp_path, make, said
-):
+def test_a_bad_path_is_told_in_a_line_and_nothing_is_lost(fresh, qtbot, told, tmp_path, make, said):
     bad = tmp_path / "bad.zarr"
     make(bad)
     fov, layers = fresh.session.fov, list(fresh.bench.viewer.layers)
@@ -210,7 +209,8 @@ def test_datasets_opened_before_are_offered_the_last_one_first(widget, plate, ma
     qtbot.waitUntil(lambda: again.session.fov is not None, timeout=20_000)
     rest(again.bench, qtbot)
     assert again.session.dataset.root == other
-    again.bench.close()
+    again.close()
+    shut(again.bench, qtbot)
 
 
 def test_what_is_gone_is_not_offered(widget, make_plate, qtbot):
@@ -219,7 +219,34 @@ def test_what_is_gone_is_not_offered(widget, make_plate, qtbot):
     shutil.rmtree(other)
     again = OpenWidget(widget.bench.viewer)
     qtbot.addWidget(again)
+    again.path.setEditText("/data/half a pa")
+    rest(widget.bench, qtbot)
     assert again.path.count() == 0
+    assert again.path.currentText() == "/data/half a pa"
+
+
+def test_a_disk_that_is_away_keeps_nobody_waiting(widget, plate, qtbot, monkeypatch):
+    remember("recent", ["/away/plate.zarr", str(plate)])
+    woken, asked = threading.Event(), []
+    real = Path.exists
+
+    def exists(path, **options):
+        if str(path).startswith("/away"):
+            asked.append(threading.current_thread())
+            woken.wait(20)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "exists", exists)
+    again = OpenWidget(widget.bench.viewer)
+    qtbot.addWidget(again)
+    offered = [again.path.itemText(i) for i in range(again.path.count())]
+    assert offered == ["/away/plate.zarr", str(plate)]
+    again.bench.open(plate)
+    qtbot.waitUntil(lambda: again.session.fov is not None, timeout=20_000)
+    woken.set()
+    rest(again.bench, qtbot)
+    assert asked
+    assert threading.main_thread() not in asked
 
 
 # -- the plate ------------------------------------------------------------
@@ -282,7 +309,11 @@ def test_a_fov_is_chosen_by_mouse_or_keyboard(fresh, qtbot):
 
 def test_next_and_previous_step_through_the_plate_and_stop_at_its_ends(fresh, qtbot):
     bench = fresh.bench
-    for button, name in ((fresh.next, "B/1/1"), (fresh.previous, "B/1/0"), (fresh.previous, "A/1/1")):
+    for button, name in (
+        (fresh.next, "B/1/1"),
+        (fresh.previous, "B/1/0"),
+        (fresh.previous, "A/1/1"),
+    ):
         qtbot.mouseClick(button, LEFT)
         qtbot.waitUntil(lambda name=name: bench.session.fov.name == name, timeout=10_000)
     assert bench.viewer.status == "FOV A/1/1 (2 of 4)"
@@ -292,14 +323,6 @@ def test_next_and_previous_step_through_the_plate_and_stop_at_its_ends(fresh, qt
     assert bench.viewer.status == "this is the first FOV"
     rest(bench, qtbot)
     assert bench.session.fov.name == "A/1/0"
-
-
-def test_the_keys_for_the_next_fov_work_from_the_widget(fresh, qtbot):
-    fresh.activateWindow()
-    qtbot.waitUntil(fresh.isActiveWindow)
-    assert NEXT == "Alt+Right"
-    qtbot.keyClick(fresh.plate, Qt.Key.Key_Right, Qt.KeyboardModifier.AltModifier)
-    qtbot.waitUntil(lambda: fresh.session.fov.name == "B/1/1", timeout=10_000)
 
 
 def test_a_single_image_needs_no_plate(widget, plate, qtbot):
@@ -350,9 +373,7 @@ def test_a_plate_of_384_wells_is_not_read_on_the_gui_thread(
 @pytest.fixture
 def large_plate(tmp_path, make_plate):
     """A plate of 16 x 24 wells with two FOVs each; only the first has pixels."""
-    root = make_plate(
-        "large.zarr", {"A/1/0": np.ones((2, 1, 1, 32, 32), np.uint16)}, version="0.5"
-    )
+    root = make_plate("large.zarr", {"A/1/0": np.ones((2, 1, 1, 32, 32), np.uint16)}, version="0.5")
     rows, columns = string.ascii_uppercase[:16], [str(i) for i in range(1, 25)]
     file = root / "zarr.json"
     about = json.loads(file.read_text())

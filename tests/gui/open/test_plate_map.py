@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import time
-
 import pytest
+from effort import calls
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QToolTip
@@ -64,7 +63,9 @@ def test_a_well_is_as_far_as_its_fov_that_has_come_least_far(wells):
 
 
 def test_a_dot_says_that_some_cells_are_annotated(wells):
-    wells.set_status({"A/1/0": {"tracked", "annotated"}, "A/1/1": {"tracked"}, "A/2/0": {"tracked"}})
+    wells.set_status(
+        {"A/1/0": {"tracked", "annotated"}, "A/1/1": {"tracked"}, "A/2/0": {"tracked"}}
+    )
     yellow, green = QColor(COLOURS["annotated"]).name(), QColor(COLOURS["tracked"]).name()
     assert colour_at(wells, wells._rect("A/1").center()) == yellow
     assert colour_at(wells, off_centre(wells, "A/1")) == green
@@ -135,17 +136,31 @@ def test_the_mouse_is_told_what_has_been_done_in_a_well(wells, qtbot, monkeypatc
     ]
 
 
-def test_384_wells_fit_a_narrow_dock_and_are_drawn_at_once(wells, qtbot):
-    rows = "ABCDEFGHIJKLMNOP"
-    status = {f"{r}/{c}/{f}": {"tracked"} for r in rows for c in range(1, 25) for f in (0, 1)}
-    taken = []
-    for _ in range(5):
-        start = time.perf_counter()
-        wells.set_status(status)
-        wells.grab()
-        taken.append(time.perf_counter() - start)
-    assert min(taken) < 0.05
+def plate_of(rows, columns):
+    """What is done in a plate of so many rows and columns, with two FOVs in each well."""
+    names = [
+        f"{chr(65 + r)}/{c + 1}/{f}" for r in range(rows) for c in range(columns) for f in "01"
+    ]
+    return {name: {"tracked"} for name in names}
+
+
+def test_384_wells_fit_a_narrow_dock(wells):
+    wells.set_status(plate_of(16, 24))
     assert wells._rect("P/24").right() <= wells.width()
     assert wells._rect("P/24").bottom() <= wells.sizeHint().height()
     assert wells.well_at(wells._rect("P/24").center()) == "P/24"
     assert wells.minimumSizeHint().width() <= 300
+
+
+def test_every_well_is_visited_once_to_be_drawn(wells):
+    def effort(rows, columns):
+        def work():
+            wells.set_status(plate_of(rows, columns))
+            wells.grab()
+
+        return calls(work)
+
+    few, many = effort(4, 6), effort(16, 24)
+    assert few > 24  # the drawing is counted
+    assert many < 16 * few
+    assert many < 100 * 384

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from plain import plain_bench, rest
+from plain import plain_bench, rest, shut
 from qtpy.QtCore import Qt
 
 import napari_dynaclr.sample
@@ -39,8 +39,7 @@ def widget(place, qtbot):
     qtbot.addWidget(made)
     made.show()
     yield made
-    rest(bench, qtbot)
-    bench.close()
+    shut(bench, qtbot)
 
 
 def visible(folder):

@@ -14,6 +14,8 @@ from qtpy.QtGui import QImage, QWheelEvent
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.gui.scatter import canvas
+from napari_dynaclr.gui.scatter.gl import Target
 from napari_dynaclr.gui.scatter.lasso import in_polygon
 from napari_dynaclr.gui.scatter.overlay import ends_of
 from napari_dynaclr.gui.scatter.plot import NO_MAP, PointCloud
@@ -226,13 +228,8 @@ def test_what_is_on_screen_is_the_whole_picture(make, qtbot):
     plot.set_highlighted([3, 5])
     qtbot.waitUntil(lambda: plot.canvas.complete)
     qtbot.wait(50)
-    seen = plot.canvas.grabFramebuffer().convertToFormat(QImage.Format.Format_RGBA8888)
-    bits = seen.constBits()
-    bits.setsize(seen.sizeInBytes())
-    pixels = np.frombuffer(bits, np.uint8).reshape(seen.height(), seen.width(), 4)
-    assert (
-        np.abs(pixels[..., :3].astype(int) - plot.canvas.picture()[..., :3]).max() <= 6
-    )  # fading rounds twice
+    difference = np.abs(screen(plot).astype(int) - plot.canvas.picture()[..., :3])
+    assert difference.max() <= 6  # fading rounds twice
 
 
 def test_a_selection_is_ringed_and_dims_the_others(make):
@@ -282,6 +279,53 @@ def test_a_new_highlight_does_not_draw_the_points_again(make, qtbot, monkeypatch
     image = plot.canvas.picture()
     plot.set_highlighted([])
     assert (plot.canvas.picture() != image).any()
+
+
+def screen(plot):
+    """Paint one frame, and return it, (height, width, 3)."""
+    seen = plot.canvas.grabFramebuffer().convertToFormat(QImage.Format.Format_RGBA8888)
+    bits = seen.constBits()
+    bits.setsize(seen.sizeInBytes())
+    return np.frombuffer(bits, np.uint8).reshape(seen.height(), seen.width(), 4)[..., :3].copy()
+
+
+def test_the_first_frame_after_a_pan_shows_the_selected_where_they_are(make, qtbot):
+    plot = make()
+    plot.set_selected([44])
+    qtbot.waitUntil(lambda: plot.canvas.complete)
+    plot._pan(60.0, 0.0)
+    difference = np.abs(screen(plot).astype(int) - plot.canvas.picture()[..., :3])
+    assert difference.max() <= 6  # fading rounds twice
+
+
+def test_a_frame_draws_no_more_where_cells_are_selected(make, qtbot, monkeypatch):
+    plot = make(np.random.default_rng(0).normal(0, 1, (15_000, 2)))
+    plot.set_selected(np.arange(0, 15_000, 2))
+    qtbot.waitUntil(lambda: plot.canvas.complete)
+    drawn = []
+    painter = plot.canvas._painter
+    real = painter.draw_points
+    monkeypatch.setattr(
+        painter,
+        "draw_points",
+        lambda rows, start, count, **uniforms: (
+            drawn.append(count),
+            real(rows, start, count, **uniforms),
+        ),
+    )
+    plot.canvas._share = 4000
+    plot._pan(5.0, 5.0)
+    screen(plot)
+    assert 0 < drawn[0] <= 2000
+
+
+def test_all_memory_on_the_graphics_card_is_given_back(make, monkeypatch):
+    plot = make()
+    deleted = []
+    monkeypatch.setattr(Target, "delete", lambda self: deleted.append(self))
+    painter = plot.canvas._painter
+    plot.canvas._release()
+    assert deleted == [painter.base, painter.front]
 
 
 def test_a_recolour_uploads_one_buffer(make, qtbot, monkeypatch):
@@ -337,6 +381,36 @@ def test_a_few_outliers_do_not_squeeze_the_map():
     size = (300, 200)
     view = View.around(xy)
     assert np.allclose(view.to_xy(view.to_pixel(xy, size), size), xy)
+
+
+def test_the_view_is_kept_only_where_it_still_shows_what_it_did(make):
+    plot = make()
+    plot._zoom(3.0, (10.0, 10.0))
+    view = plot.view
+    plot.set_points(1.1 * GRID, keep_view=True)
+    assert plot.view == view
+    plot.set_points(GRID + 100, keep_view=True)  # they lie elsewhere
+    assert plot.view == View.around((GRID + 100).astype(np.float32))
+    plot.set_points(1.5 * GRID + 100, keep_view=True)  # all were in view: all stay in view
+    assert plot.view == View.around((1.5 * GRID + 100).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (View(0.0, 0.0, 4.0, 2.0), True),
+        (View(0.9, -0.9, 4.0, 2.0), True),
+        (View(2.5, 0.0, 4.0, 2.0), False),
+        (View(0.0, 1.1, 4.0, 2.0), False),
+        (View(0.0, 0.0, 7.9, 2.0), True),
+        (View(0.0, 0.0, 8.1, 2.0), False),
+        (View(0.0, 0.0, 4.0, 0.9), False),
+    ],
+)
+def test_views_that_resemble_each_other(other, alike):
+    view = View(0.0, 0.0, 4.0, 2.0)
+    assert view.resembles(other) is alike
+    assert other.resembles(view) is alike
 
 
 def test_new_points_for_the_same_cells_keep_colours_and_selection(make):
@@ -484,3 +558,22 @@ def test_points_are_never_visited_one_by_one(make):
         return calls(work)
 
     assert effort(50_000) < 1.5 * effort(500) + 100
+
+
+def test_leaving_out_covered_points_is_not_seen(make, monkeypatch):
+    generator = np.random.default_rng(0)
+    xy = generator.normal(0, 1, (20_000, 2))
+    colours = np.full((len(xy), 4), 255, np.uint8)
+    colours[:, :3] = generator.integers(0, 255, (len(xy), 3))
+    pictures, drawn = [], []
+    for few in (10**9, 1000):
+        monkeypatch.setattr(canvas, "FEW", few)
+        plot = make(xy)
+        plot.set_colours(colours)
+        plot.point_size = 3.0
+        plot.set_selected(np.arange(5000))
+        drawn.append(len(plot.canvas._uncovered(plot.canvas.order, 1.0)))
+        pictures.append(plot.canvas.picture().astype(int))
+    assert drawn[1] < 0.9 * drawn[0]
+    # But for rims less than a pixel wide.
+    assert (np.abs(pictures[0] - pictures[1]).max(axis=-1) > 64).mean() < 0.02

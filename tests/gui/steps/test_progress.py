@@ -17,6 +17,7 @@ def runner():
     made = Runner()
     yield made
     made.close()
+    made.deleteLater()
 
 
 @pytest.fixture
@@ -192,7 +193,14 @@ def test_one_that_is_gone_is_not_told(runner, qtbot):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (3000, "50 min"), (5400, "1.5 h"), (90_000, "25.0 h")],
+    [
+        (0.2, "1 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (3000, "50 min"),
+        (5400, "1.5 h"),
+        (90_000, "25.0 h"),
+    ],
 )
 def test_durations_as_a_person_says_them(seconds, text):
     assert duration(seconds) == text

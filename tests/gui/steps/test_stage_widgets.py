@@ -4,7 +4,7 @@ import os
 
 import pytest
 from napari._qt.qt_resources import get_stylesheet
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from qtpy.QtWidgets import QScrollArea
 
 from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget, SegmentAndTrackWidget
@@ -20,8 +20,7 @@ STAGES = {SegmentAndTrackWidget: ["segment", "track"], EmbedAndProjectWidget: ["
 def bench(dataset, qtbot):
     made = plain_bench()
     yield show(made, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 def shown(kind, bench, qtbot):

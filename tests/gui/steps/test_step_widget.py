@@ -3,14 +3,14 @@ from __future__ import annotations
 import sys
 import threading
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-from plain import plain_bench, rest, show
+from plain import plain_bench, rest, show, shut
 from pydantic import Field
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QListWidgetItem
 
 from napari_dynaclr.core import registry
 from napari_dynaclr.core.device import Device
@@ -23,6 +23,9 @@ from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.steps.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.workbench import Workbench
 from napari_dynaclr.session import Scope
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QListWidgetItem
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -39,8 +42,7 @@ def told(monkeypatch):
 def empty(qtbot, told):
     made = plain_bench()
     yield made
-    rest(made, qtbot)
-    made.close()
+    shut(made, qtbot)
 
 
 @pytest.fixture
@@ -120,16 +122,15 @@ def test_the_channels_of_the_dataset_can_be_chosen(panel):
     assert set(panel.form._choices["channels"]) == {"Phase", "Nuclei", "Membrane", "Sensor"}
 
 
-def test_a_value_that_is_not_allowed_stops_run_with_one_line_in_the_form(panel):
-    assert panel.run_button.isEnabled()
-    choose(panel, "import")  # which needs to be told where the labels are
+def test_a_value_that_is_not_allowed_stops_run_with_one_line_in_the_form(bench, qtbot):
+    panel = shown(bench, qtbot, "annotate")  # which needs to be told where the points are
     assert not panel.run_button.isEnabled()
     problem = panel.run_button.toolTip()
     assert problem
     assert problem == panel.form._message.text()
     assert "\n" not in problem
     assert panel.form._message.isVisible()
-    edit(panel, "path", "/data/labels.zarr")
+    edit(panel, "path", "/data/points.csv")
     assert panel.run_button.isEnabled()
     assert not panel.form._message.isVisible()
 
@@ -485,6 +486,19 @@ def test_settings_are_there_again_when_the_widget_is(panel, bench, qtbot):
     assert again.scope.currentText() == LIST
     assert again.listed.text() == "B/1/0"
     assert again.listed.isVisible()
+
+
+def test_what_was_not_run_is_remembered_too_for_each_method(panel, bench, qtbot):
+    edit(panel, "diameter", 17.0)
+    choose(panel, "import")
+    panel.listed.setText("A/1")
+    choose(panel, "threshold")
+    assert panel.form.values()["diameter"] == 17.0
+    edit(panel, "diameter", 18.0)
+    panel.hide()
+    again = shown(bench, qtbot, "segment")
+    assert again.form.values()["diameter"] == 18.0
+    assert again.listed.text() == "A/1"
 
 
 def test_the_method_is_remembered_too(bench, qtbot):

@@ -72,6 +72,7 @@ class AnnotateForm(QWidget):
         self.label_menu = QMenu(self.label)
         self.label.setMenu(self.label_menu)
         self.track = _button("Whole track", "Select the selected cells at all time points.")
+        self.between = _button("Between", "Select all cells between two of a track or lineage.")
         self.onward = _button("From here on", "Select them from here to the end of their tracks.")
         self.undo = _button("Undo", "Take back the last annotation (Ctrl+Z).")
         self.redo = _button("Redo", "Annotate again what was taken back (Ctrl+Shift+Z).")
@@ -109,8 +110,8 @@ class AnnotateForm(QWidget):
         inside.addLayout(options)
         inside.addWidget(_rule())
         inside.addLayout(_row(self.selected, self.undo, self.redo, stretch=0))
-        inside.addLayout(_row(self.label, self.track, self.onward))
-        inside.addLayout(_row(self.previous, self.next))
+        inside.addLayout(_row(self.track, self.between, self.onward))
+        inside.addLayout(_row(self.label, self.previous, self.next))
         inside.addWidget(_rule())
         inside.addWidget(self.review, 1)
         scroll = QScrollArea()
@@ -127,7 +128,10 @@ class AnnotateForm(QWidget):
         layout.setSpacing(4)
         layout.addWidget(scroll, 1)
         layout.addLayout(bottom)
-        self.setMinimumWidth(320)
+        bar = scroll.verticalScrollBar()
+        room = bar.sizeHint().width() if bar is not None else 0
+        # Qt lets the tabs of a dock be as narrow as the one on top.
+        self.setMinimumWidth(content.minimumSizeHint().width() + room)
 
 
 def _button(text: str, tip: str) -> QPushButton:

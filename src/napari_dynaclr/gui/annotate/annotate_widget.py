@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout
+from qtpy.QtWidgets import QFileDialog, QMainWindow, QSizePolicy, QVBoxLayout
 
 from napari_dynaclr.core.journal import default_annotator
 from napari_dynaclr.gui import annotating
@@ -16,7 +17,7 @@ from napari_dynaclr.gui.annotate.annotate_form import AnnotateForm
 from napari_dynaclr.gui.annotate.task_editor import TaskEditor
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.stretches import Stops, Tally, from_here_on, whole_tracks
+from napari_dynaclr.session.stretches import Stops, Tally, between, from_here_on, whole_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_dynaclr.core.tasks import Task
+    from napari_dynaclr.gui.workbench import Workbench
     from napari_dynaclr.session.cells import Cells
 
 _TABLES = "Tables (*.csv)"
@@ -77,6 +79,7 @@ class AnnotateWidget(View):
         form.annotator.editingFinished.connect(self._name_annotator)
         form.reach.valueChanged.connect(self._set_reach)
         form.track.clicked.connect(lambda: self._extend(whole_tracks))
+        form.between.clicked.connect(lambda: self._extend(between))
         form.onward.clicked.connect(lambda: self._extend(from_here_on))
         form.undo.clicked.connect(self._undo)
         form.redo.clicked.connect(self._redo)
@@ -124,10 +127,8 @@ class AnnotateWidget(View):
         ):  # fmt: skip
             part.setEnabled(is_open)
         form.inherit.setEnabled(is_open and self.session.task.carry_forward)
-        if not is_open:
-            form.said.setText("Open a dataset to annotate its cells.")
-        elif form.said.text().startswith("Open a dataset"):
-            form.said.setText("")
+        said = self.session.last_said
+        form.said.setText(said if is_open else "Open a dataset to annotate its cells.")
         for shortcut in self._shortcuts:
             is_escape = shortcut.key() == QKeySequence("Escape")
             # Napari's tools need Escape too: it is only taken while a state is active.
@@ -174,6 +175,7 @@ class AnnotateWidget(View):
         form.selected.setText(text)
         for button in (form.label, form.track, form.onward, form.clear):
             button.setEnabled(count > 0)
+        form.between.setEnabled(len(between(self.session.cells, self.session.selection)) > 0)
 
     # -- changing it ------------------------------------------------------
 
@@ -308,8 +310,20 @@ class AnnotateWidget(View):
         self._enable()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
-        """Follow nothing, and give the keys back."""
+        """Follow nothing, and give the keys back; behind another tab it is not hidden."""
         super().hideEvent(event)
         self._unbind()
         self._count_soon.stop()
         self.form.review.gallery.stop()
+        hidden, owner = self.isHidden(), self.parentWidget()
+        while owner is not None and not isinstance(owner, QMainWindow):
+            hidden, owner = hidden or owner.isHidden(), owner.parentWidget()
+        if hidden:  # it or its dock, and not just the window that they are in
+            # In a moment: a dock that begins or ceases to float is hidden and shown again.
+            QTimer.singleShot(0, partial(_rest, self, self.bench))
+
+
+def _rest(widget: AnnotateWidget, bench: Workbench) -> None:
+    """Where the widget has been put away, let clicks only select: nothing shows what they do."""
+    if isalive(bench) and not (isalive(widget) and widget.isVisible()):
+        bench.session.set_state("")

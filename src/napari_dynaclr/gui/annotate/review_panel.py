@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -20,9 +22,12 @@ from qtpy.QtWidgets import (
 from napari_dynaclr.annotation.queue import review
 from napari_dynaclr.gui.annotating import label
 from napari_dynaclr.gui.gallery.gallery import Gallery, Patch
+from napari_dynaclr.session import Scope
 from napari_dynaclr.session.thumbnails import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from napari_dynaclr.annotation.queue import By
@@ -45,6 +50,9 @@ KINDS: tuple[tuple[str, By, str], ...] = (
 
 _KEPT: WeakKeyDictionary[Session, tuple[Dataset, list[Patch]]] = WeakKeyDictionary()
 """The queue of each viewer, so that a widget that is opened again shows it again."""
+
+
+_WHERE = {Scope.FOV: "this FOV", Scope.WELL: "this well", Scope.PLATE: "the whole plate"}
 
 
 class ReviewPanel(QWidget):
@@ -72,6 +80,8 @@ class ReviewPanel(QWidget):
         self.by.setToolTip("Which cells to look at next.")
         self.fill_button = QPushButton(_FILL)
         self.fill_button.setToolTip("Choose cells from the FOVs whose cells are shown.")
+        self.among = QLabel()
+        self.among.setToolTip("Choose another part of the plate above the map.")
         self.gallery = Gallery(bench, self)
         self.gallery.setToolTip("Arrows move, Enter or a click goes there, keys give states.")
         self.heading = QLabel()
@@ -89,7 +99,7 @@ class ReviewPanel(QWidget):
         self.next_button.clicked.connect(lambda: self.step(1))
         self.gallery.moved.connect(self._tell)
         self.gallery.activated.connect(bench.go_to)
-        self.gallery.labelled.connect(lambda *what: label(bench, *what))
+        self.gallery.labelled.connect(partial(label, bench))
         self._tell(-1)
 
     def _lay_out(self) -> None:
@@ -97,6 +107,7 @@ class ReviewPanel(QWidget):
         top.setHorizontalSpacing(6)
         top.addWidget(self.by, 0, 0)
         top.addWidget(self.fill_button, 0, 1)
+        top.addWidget(self.among, 1, 0, 1, 2)
         top.setColumnStretch(0, 1)
         self._queue = QWidget()
         below = QVBoxLayout(self._queue)
@@ -130,7 +141,8 @@ class ReviewPanel(QWidget):
         embedding = session.cells.embedding or "features"
 
         def work(job: Job) -> list[Patch]:
-            return _patches(review(dataset.select(names), task, by, LENGTH, embedding, job))
+            table = review(dataset.select(names), task, by, LENGTH, embedding, job)
+            return _patches(table, _tracks(dataset, set(table["fov_name"])))
 
         def done(found: list[Patch]) -> None:
             # Not a word to this panel: it may be gone, and who opens it again finds the queue.
@@ -151,6 +163,7 @@ class ReviewPanel(QWidget):
     def synchronise(self) -> None:
         """Show the queue as it is now."""
         session = self._bench.session
+        self.among.setText(f"among the cells of {_WHERE[session.scope]}")
         dataset, kept = _KEPT.get(session, (None, []))
         if dataset is not session.dataset:
             kept = []
@@ -162,6 +175,27 @@ class ReviewPanel(QWidget):
         self._queue.setVisible(bool(kept))
         if self.fill_button.text() == _FILL:
             self.fill_button.setEnabled(session.dataset is not None)
+        if kept and dataset is not None:
+            self._check(dataset, kept)
+
+    def _check(self, dataset: Dataset, kept: list[Patch]) -> None:
+        """Drop the cells of FOVs that have been segmented or tracked again."""
+        session = self._bench.session
+
+        def work(_job: Job) -> list[Patch]:
+            tracks = _tracks(dataset, {patch.fov_name for patch in kept})
+            return [patch for patch in kept if tracks[patch.fov_name] == patch.made_on]
+
+        def done(left: list[Patch]) -> None:
+            now = _KEPT.get(session)
+            if len(left) == len(kept) or now is None or now[1] is not kept:
+                return  # all are there, or others have been chosen since
+            _KEPT[session] = (dataset, left)
+            session.say(f"{len(kept) - len(left)} cells of the queue are no more: fill it again")
+            if isalive(self) and self.isVisible():
+                self.synchronise()
+
+        self._bench.runner.start("check the review queue", work, done)
 
     def step(self, step: int) -> None:
         """Show the next cell of the queue in the viewer, or the one before."""
@@ -183,17 +217,28 @@ class ReviewPanel(QWidget):
         self.heading.setToolTip(patches[place].tip if 0 <= place < count else "")
 
 
-def _patches(table: pd.DataFrame) -> list[Patch]:
+def _tracks(dataset: Dataset, fov_names: set[str]) -> dict[str, str]:
+    """Key of the tracks of each FOV; empty where there are none that are up to date."""
+    workspace, fovs = dataset.workspace, {name: dataset[name] for name in fov_names}
+    return {
+        name: "" if workspace.outdated("tracks", fov) else workspace.key("tracks", fov) or ""
+        for name, fov in fovs.items()
+    }
+
+
+def _patches(table: pd.DataFrame, tracks: Mapping[str, str]) -> list[Patch]:
     """Cells of a table of :data:`~napari_dynaclr.annotation.queue.REVIEW_COLUMNS`."""
-    columns = ("fov_name", "track_id", "t", "id", "z", "y", "x", "reason", "score")
+    columns = ("fov_name", "track_id", "t", "id", "z", "y", "x", "predicted", "reason", "score")
     return [
         Patch(
             str(name),
             int(node),
             Place(str(name), int(t), float(z), float(y), float(x)),
+            tracks[name],
             f"{name}, track {track}, t={t} (score {score:.2f})\n{reason}",
+            predicted,
         )
-        for name, track, t, node, z, y, x, reason, score in zip(
+        for name, track, t, node, z, y, x, predicted, reason, score in zip(
             *(table[column] for column in columns), strict=True
         )
     ]

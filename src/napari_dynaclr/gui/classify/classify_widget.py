@@ -22,6 +22,7 @@ from napari_dynaclr.core.tasks import UNKNOWN
 from napari_dynaclr.gui.classify.curve_panel import CurvePanel
 from napari_dynaclr.gui.classify.retrainer import retrainer
 from napari_dynaclr.gui.classify.scores_panel import ScoresPanel
+from napari_dynaclr.gui.colouring import choose_colour, recall_colour
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.view import View
@@ -53,6 +54,7 @@ class ClassifyWidget(View):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent)
+        recall_colour(self.bench)
         self.retrainer = retrainer(self.bench)
         self.counts, self.hint = QLabel(), QLabel()
         self.counts.setTextFormat(Qt.TextFormat.RichText)
@@ -184,7 +186,7 @@ class ClassifyWidget(View):
     # -- colours ----------------------------------------------------------
 
     def _colour(self, kind: Kind) -> None:
-        self.bench.colour(ColourBy(kind, self.session.task.name))
+        choose_colour(self.bench, ColourBy(kind, self.session.task.name))
         self._show_colours()
 
     def _show_colours(self) -> None:

@@ -23,6 +23,7 @@ from napari_dynaclr.gui.charts.charts import Chart, save
 from napari_dynaclr.gui.charts.drawings import draw_curve
 from napari_dynaclr.gui.charts.ink import ink_of
 from napari_dynaclr.gui.latest import Latest
+from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.view import View
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ class CurvePanel(View):
         super().__init__(viewer, parent)
         self._viewer = viewer
         self.curve: pd.DataFrame | None = None
-        self._wanted: dict[str, str] = {}
         self._task = ""
         self._reads = Latest(self.bench.runner, self, "curve")
         self.state = QComboBox()
@@ -125,11 +125,12 @@ class CurvePanel(View):
         self._task = task.name
         self.state.clear()
         self.state.addItems(task.state_names)
-        last = self._wanted.get(task.name, task.state_names[1:2] and task.state_names[1])
-        self.state.setCurrentIndex(max(self.state.findText(last or ""), 0))
+        first = task.state_names[1] if len(task.state_names) > 1 else ""
+        last = str(recall(f"curve/{task.name}", first))
+        self.state.setCurrentIndex(max(self.state.findText(last), 0))
 
     def _choose(self) -> None:
-        self._wanted[self.session.task.name] = self.state.currentText()
+        remember(f"curve/{self.session.task.name}", self.state.currentText())
         self._read()
 
     def _read(self) -> None:

@@ -53,6 +53,8 @@ class Retrainer(QObject):
         self._soon.timeout.connect(self._start)
         bench.session.dataset_changed.connect(self._follow)
         bench.session.task_changed.connect(self._task_changed)
+        bench.session.results_changed.connect(self._results_changed)
+        bench.session.marks_changed.connect(self._marks_changed)
         bench.runner.stage_changed.connect(self._stage_changed)
         self._follow()
 
@@ -89,10 +91,10 @@ class Retrainer(QObject):
     def _follow(self) -> None:
         """Listen to the annotator of the dataset that is open now."""
         if self._annotator is not None:
-            self._annotator.changed.disconnect(self._annotated, missing_ok=True)
+            self._annotator.given.disconnect(self._annotated, missing_ok=True)
         self._annotator, self.clicks = self._bench.session.annotator, 0
         if self._annotator is not None:
-            self._annotator.changed.connect(self._annotated)
+            self._annotator.given.connect(self._annotated)
 
     def _task_changed(self) -> None:
         name = self._bench.session.task.name
@@ -101,7 +103,13 @@ class Retrainer(QObject):
 
     def _annotated(self) -> None:
         self.clicks += 1
+
+    def _marks_changed(self) -> None:
         self._soon.start()
+
+    def _results_changed(self, stage: str) -> None:
+        if stage == "annotate":  # a table brings more than some clicks do
+            self.clicks = max(self.clicks, self._every)
 
     def _stage_changed(self) -> None:
         run = self._bench.runner.stage

@@ -13,6 +13,7 @@ from napari_dynaclr.gui.charts.charts import Chart
 from napari_dynaclr.gui.charts.drawings import draw_confusion, draw_reliability
 from napari_dynaclr.gui.charts.ink import ink_of
 from napari_dynaclr.gui.latest import Latest
+from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.view import View
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ SPLITS = {"track": "track", "FOV": "fov", "well": "well"}
 """What can be held out of the training, by what people call it."""
 
 NOTHING = "No scores yet: run the classifier."
+
+_SPLIT = "scores/held out by"
 
 
 class ScoresPanel(View):
@@ -46,6 +49,7 @@ class ScoresPanel(View):
         """By what was held out; empty where the task has not been classified."""
         self.split = QComboBox()
         self.split.addItems(list(SPLITS))
+        self.split.setCurrentIndex(max(self.split.findText(str(recall(_SPLIT, ""))), 0))
         self.split.setToolTip(
             "Scores are of annotated cells that were not learnt from: other tracks, other "
             "FOVs or other wells than those. Wells are the hardest test, and the fairest."
@@ -66,6 +70,7 @@ class ScoresPanel(View):
         self._reads = Latest(self.bench.runner, self, "scores")
         self._lay_out()
         self.split.currentIndexChanged.connect(self._show)
+        self.split.activated.connect(lambda _: remember(_SPLIT, self.split.currentText()))
 
     def _lay_out(self) -> None:
         top = QHBoxLayout()

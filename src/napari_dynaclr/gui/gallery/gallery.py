@@ -42,14 +42,20 @@ class Patch:
         The node.
     place
         Where it is.
+    made_on
+        Key of the tracks that it is a node of: in others, the same id is of another cell.
     tip
         What is told of it when the mouse rests on it.
+    predicted
+        Its predicted state, where its FOV is not among those whose cells are shown.
     """
 
     fov_name: str
     id: int
     place: Place
+    made_on: str = ""
     tip: str = ""
+    predicted: str = ""
 
 
 def patches_of(session: Session, rows: Sequence[int] | NDArray[Any]) -> list[Patch]:
@@ -60,6 +66,7 @@ def patches_of(session: Session, rows: Sequence[int] | NDArray[Any]) -> list[Pat
             cells.name(row),
             int(cells.id[row]),
             Place(cells.name(row), int(cells.t[row]), *map(float, cells.position[row])),
+            cells.keys.get(cells.name(row), ""),
             f"{cells.name(row)}, track {cells.track[row]}, t={cells.t[row]}",
         )
         for row in rows
@@ -146,7 +153,9 @@ class _Painter(QStyledItemDelegate):
             return task.colour(given.state), True
         prediction = session.cells.predictions.get(task.name)
         rows = session.cells.find(patch.fov_name, [patch.id])
-        if prediction is None or rows[0] < 0 or prediction.codes[rows[0]] < 0:
+        if rows[0] < 0:
+            return task.colour(patch.predicted) if patch.predicted else "", False
+        if prediction is None or prediction.codes[rows[0]] < 0:
             return "", False
         return task.colour(prediction.states[prediction.codes[rows[0]]]), False
 
@@ -216,8 +225,8 @@ class Gallery(QWidget):
 
     activated = Signal(str, object)
     """The user wants to see a cell: FOV name and node id."""
-    labelled = Signal(str, object, str)
-    """The user gives a cell a state: FOV name, node id and state."""
+    labelled = Signal(object, str)
+    """The user gives a cell a state: its :class:`Patch`, and the state."""
     moved = Signal(int)
     """Another patch is the current one: its place; -1 for none."""
 
@@ -324,6 +333,5 @@ class Gallery(QWidget):
             self.activated.emit(patch.fov_name, patch.id)
 
     def _label(self, key: str) -> None:
-        patch = self._patches.patches[self.current]
-        self.labelled.emit(patch.fov_name, patch.id, self.list.keys[key])
+        self.labelled.emit(self._patches.patches[self.current], self.list.keys[key])
         self.step(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class GalleryWidget(View):
         self.width_um.valueChanged.connect(self._look)
         self.again.clicked.connect(self.gallery.refresh)
         self.gallery.activated.connect(self.bench.go_to)
-        self.gallery.labelled.connect(self._label)
+        self.gallery.labelled.connect(partial(label, self.bench))
 
     def connections(self) -> list[tuple[Any, Callable[..., Any]]]:
         """Follow the selection, the cells and their states."""
@@ -129,10 +130,10 @@ class GalleryWidget(View):
         rows = self.session.selection
         count = len(rows)
         new = patches_of(self.session, rows[:1])
-        shown = [(patch.fov_name, patch.id) for patch in self.gallery.patches]
-        if count == 1 and (new[0].fov_name, new[0].id) in shown:
+        shown = self.gallery.patches
+        if count == 1 and new[0] in shown:
             # Going to a cell selects it alone; the others must stay to go to the next.
-            self.gallery.go(shown.index((new[0].fov_name, new[0].id)))
+            self.gallery.go(shown.index(new[0]))
             return
         if count > MOST:
             rows = rows[np.linspace(0, count - 1, MOST).round().astype(int)]
@@ -143,6 +144,3 @@ class GalleryWidget(View):
 
     def _look(self) -> None:
         self.gallery.set_look(self.channel.currentData() or "", float(self.width_um.value()))
-
-    def _label(self, fov_name: str, node: int, state: str) -> None:
-        label(self.bench, fov_name, node, state)

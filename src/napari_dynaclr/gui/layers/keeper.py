@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ class FovLayers:
         self._built_of: Cells | None = None
         self._building = False
         self._coloured = False
+        self._growing: Growing | None = None
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
 
@@ -92,7 +94,13 @@ class FovLayers:
     def _remove(self, role: str) -> None:
         layer = self._layers.pop(role, None)
         if layer is not None and layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
+            # Napari has Python look for garbage after every layer, a quarter of a second
+            # in a grown program; frozen, it has nothing to look through.
+            gc.freeze()
+            try:
+                self._viewer.layers.remove(layer)
+            finally:
+                gc.unfreeze()
 
     def _add(self, role: str, layer: Layer) -> None:
         """Add a layer below those that belong above it; the user's own stay where they are."""
@@ -296,9 +304,10 @@ class FovLayers:
 
     def _colour_labels(self) -> None:
         layer, scene = self._layers.get("cells"), self.scene
-        if layer is None or scene is None or scene.labels is None or not layer.visible:
+        if layer is None or scene is None or not layer.visible:
             return
-        colours = label_colours(self._session)
+        # Numbers of segments are no track ids.
+        colours = label_colours(self._session) if scene.labels is not None else None
         if colours is not None:
             layer.colormap = colours
         elif self._coloured:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import contrast
 from napari_dynaclr.session.frames import FovImage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.session.frames import ChunkCache
@@ -44,19 +49,23 @@ class Scene:
         By role, such as "channel Nuclei" or "cells": what to show, lowest first.
     labels
         Label image by track id, or None where the FOV has not been tracked.
+    key
+        Of the tracks that the labels are of, "" without.
     """
 
     fov: Fov
     layers: dict[str, LayerData]
     labels: FovImage | None
-
-    @property
-    def images(self) -> list[FovImage]:
-        """All that is read from disk while a person scrubs through time."""
-        return [data for data, _, _ in self.layers.values()]
+    key: str = ""
 
 
-def prepare(dataset: Dataset, fov: Fov, cache: ChunkCache, t: int = 0) -> Scene:
+def prepare(
+    dataset: Dataset,
+    fov: Fov,
+    cache: ChunkCache,
+    t: int | None = None,
+    damaged: Callable[[InvalidInput], object] | None = None,
+) -> Scene:
     """Read what is needed to show a FOV, and the chunks of its first view.
 
     Parameters
@@ -68,40 +77,53 @@ def prepare(dataset: Dataset, fov: Fov, cache: ChunkCache, t: int = 0) -> Scene:
     cache
         Where chunks are kept.
     t
-        Time point that will be on screen.
+        Time point that will be on screen; by default the middle one, as napari begins.
+    damaged
+        Told of a chunk that cannot be read, on the thread that reads; it is black then.
+        By default, reading raises.
     """
     layers: dict[str, LayerData] = {}
     space = space_of(fov)
     for channel in fov.channels:
-        image = FovImage(fov, channel, cache)
+        image = FovImage(fov, channel, cache, damaged)
         colormap = colormap_of(channel)
         about = {
             "name": channel,
             **space,
             "colormap": colormap,
             "blending": "translucent_no_depth" if colormap == "gray" else "additive",
-            "contrast_limits": contrast(dataset, fov, channel),
+            "contrast_limits": _contrast(dataset, fov, channel, strict=damaged is None),
             "visible": channel == fov.channels[0] or "nucle" in channel.lower(),
             "metadata": {OWNER: f"channel {channel}"},
             "multiscale": False,
         }
         layers[f"channel {channel}"] = (image, about, "image")
-    labels, by_track = _labels(dataset, fov, cache)
+    labels, key = _labels(dataset, fov, cache, damaged)
     if labels is not None:
         about = {
             "name": "cells",
             **space,
-            "opacity": 0.35,
+            "opacity": 0.45,
             "metadata": {OWNER: "cells"},
             "multiscale": False,
         }
         layers["cells"] = (labels, about, "labels")
-    scene = Scene(fov, layers, labels if by_track else None)
-    t = min(t, fov.shape[0] - 1)
+    middle = [(size - 1) // 2 for size in fov.shape[:2]]
+    t = middle[0] if t is None else min(t, fov.shape[0] - 1)
     for data, about, _ in layers.values():
         if about.get("visible", True):
-            data.load(t, fov.shape[1] // 2)
-    return scene
+            data.load(t, middle[1])
+    return Scene(fov, layers, labels if key else None, key)
+
+
+def _contrast(dataset: Dataset, fov: Fov, channel: str, *, strict: bool) -> tuple[float, float]:
+    """Contrast limits of a channel; the whole range where its pixels cannot be sampled."""
+    try:
+        return contrast(dataset, fov, channel)
+    except InvalidInput:  # told when the chunk itself is shown
+        if strict:
+            raise
+        return (0.0, float(np.iinfo(fov.dtype).max) if fov.dtype.kind in "iu" else 1.0)
 
 
 def space_of(fov: Fov) -> dict[str, Any]:
@@ -109,14 +131,21 @@ def space_of(fov: Fov) -> dict[str, Any]:
     return {"scale": (1.0, *fov.scale), "units": UNITS, "axis_labels": AXES}
 
 
-def _labels(dataset: Dataset, fov: Fov, cache: ChunkCache) -> tuple[FovImage | None, bool]:
-    """Label image of a FOV, and whether its labels are track ids."""
+def _labels(
+    dataset: Dataset,
+    fov: Fov,
+    cache: ChunkCache,
+    damaged: Callable[[InvalidInput], object] | None,
+) -> tuple[FovImage | None, str]:
+    """Label image of a FOV, and the key of the tracks whose ids its labels are, "" if none."""
     workspace = dataset.workspace
     for result in ("tracks", "segmentation"):
-        if workspace.key(result, fov) is not None and not workspace.outdated(result, fov):
+        key = workspace.key(result, fov)
+        if key is not None and not workspace.outdated(result, fov):
             labels = workspace.labels(result, fov)
-            return FovImage(labels, labels.channels[0], cache), result == "tracks"
-    return None, False
+            image = FovImage(labels, labels.channels[0], cache, damaged)
+            return image, key if result == "tracks" else ""
+    return None, ""
 
 
 def colormap_of(channel: str) -> str:

@@ -56,7 +56,10 @@ class LineageWidget(View):
         self.title = QLabel()
         self.title.setTextFormat(Qt.TextFormat.PlainText)
         self.legend = QLabel()
+        self.legend.setWordWrap(True)  # else states make the widget too wide for the side
         self.channel = QComboBox()
+        # The names come later, and another dataset has others.
+        self.channel.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.channel.setToolTip("What the patches show.")
         self.channel.setAccessibleName("Channel of the patches")
         self.strip = LineageStrip()
@@ -83,8 +86,6 @@ class LineageWidget(View):
         top.setSpacing(6)
         top.addWidget(self.title)
         top.addStretch(1)
-        top.addWidget(self.legend)
-        top.addSpacing(8)
         top.addWidget(self.channel)
         for text, tip, act in (
             ("-", "Less room for each time point (Ctrl + wheel)", lambda: self.strip.zoom(1 / 1.5)),
@@ -100,6 +101,7 @@ class LineageWidget(View):
         layout.setContentsMargins(6, 4, 6, 4)
         layout.setSpacing(4)
         layout.addLayout(top)
+        layout.addWidget(self.legend)
         layout.addWidget(self.strip, 1)
 
     def hideEvent(self, event: QHideEvent | None) -> None:

@@ -53,6 +53,7 @@ class HoverCard(QWidget):
         z, y, x = (float(one) for one in cells.position[row])
         place = Place(cells.name(row), int(cells.t[row]), z, y, x)
         self.text.setText(self._bench.mouse.known(row).replace(", ", "\n"))
+        self.picture.clear()  # it is of the cell before
         self._source.request([place], looks_of(self._bench))
 
     def put_away(self) -> None:

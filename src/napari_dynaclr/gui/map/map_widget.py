@@ -23,10 +23,11 @@ from superqt import QSearchableComboBox
 
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import DynaclrError, storage_errors
+from napari_dynaclr.gui.colouring import choose_colour, recall_colour
 from napari_dynaclr.gui.map.hover import HoverCard
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
-from napari_dynaclr.gui.scatter.plot import PointCloud
+from napari_dynaclr.gui.scatter.plot import NO_MAP, PointCloud
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.painting import choices
@@ -49,6 +50,12 @@ _MODES = {
 }
 
 
+_NO_CELLS = "No cells yet: run Segment and track"
+
+_MIXED = """The maps of these FOVs were made in several runs: their axes do not agree.
+Run Project over all of them at once (Work on: whole plate)"""
+
+
 class MapPanel(View):
     """The map of the cells in scope.
 
@@ -62,6 +69,7 @@ class MapPanel(View):
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
+        recall_colour(self.bench)
         self.cloud = PointCloud()
         self.cloud.setMinimumHeight(240)
         self.cloud.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -82,6 +90,8 @@ class MapPanel(View):
         self.fit.setToolTip("Show all cells (Home)")
         self.card = HoverCard(self.bench, self)
         self._colours: list[ColourBy] = []
+        self._shown: tuple[object, ...] = ()
+        """What the points are of: the view is kept while it stays."""
         self._lay_out()
         follow_theme(viewer, self.cloud)
         self._hovered = -1
@@ -149,7 +159,7 @@ class MapPanel(View):
         self._show_points()
 
     def _choose_colour(self) -> None:
-        self.bench.colour(self._colours[self.colour.currentIndex()])
+        choose_colour(self.bench, self._colours[self.colour.currentIndex()])
 
     def _lassoed(self, rows: NDArray[np.integer], how: str) -> None:
         self.session.select(rows, how)  # type: ignore[arg-type] # one of the words of How
@@ -191,10 +201,12 @@ class MapPanel(View):
         """Write the map as a picture (.png, .svg) or the cells as a table (.csv)."""
         session = self.session
         if path.suffix == ".csv":
+            # Of now, whatever is opened or selected meanwhile.
+            about = (session.cells, session.selection, session.tasks, session.marks)
 
             def work(_job: Job) -> None:
                 with storage_errors(f"save {path}"):
-                    write_csv(path, cell_table(session))
+                    write_csv(path, cell_table(*about))
         else:
             try:
                 shot = self.cloud.shot(path)
@@ -228,16 +240,16 @@ class MapPanel(View):
     def synchronise(self) -> None:
         """Show the map as the session has it."""
         self._cells_changed()
-        self._show_colours()
 
     def _cells_changed(self) -> None:
         session = self.session
         self.scope.blockSignals(True)
         self.scope.setCurrentText(session.scope.value)
         self.scope.blockSignals(False)
-        _fill(self.embedding, self.bench.embeddings, session.cells.embedding)
+        embeddings = {name: name for name in self.bench.embeddings}
+        _fill(self.embedding, embeddings, session.cells.embedding)
         self.embedding.setVisible(len(self.bench.embeddings) > 1)
-        _fill(self.map, list(session.cells.maps), session.map_name)
+        _fill(self.map, {name: name.upper() for name in session.cells.maps}, session.map_name)
         self.map.setVisible(bool(session.cells.maps))
         self._fill_colours()
         self._show_points()
@@ -255,8 +267,14 @@ class MapPanel(View):
     def _show_points(self) -> None:
         session = self.session
         name = session.map_name
-        places = session.cells.maps.get(name, np.full((len(session.cells), 2), np.nan, np.float32))
-        self.cloud.set_points(places)
+        cells, nowhere = session.cells, np.full((len(session.cells), 2), np.nan, np.float32)
+        mixed = name in cells.mixed
+        places = nowhere if mixed else cells.maps.get(name, nowhere)
+        self.cloud.set_hint(_MIXED if mixed else NO_MAP if len(cells) else _NO_CELLS)
+        root = session.dataset.root if session.dataset is not None else None
+        shown = (root, session.cells.embedding, name, session.scope)
+        self.cloud.set_points(places, keep_view=shown == self._shown)
+        self._shown = shown
         self.cloud.set_axis_names(*(f"{name.upper()} {i}" if name else "" for i in (1, 2)))
         known = int(np.isfinite(places[:, 0]).sum())
         self.count.setText(f"{known:,} cells" if known else "")
@@ -292,10 +310,11 @@ class MapPanel(View):
         self.cloud.set_highlighted(self.session.here())
 
 
-def _fill(box: QComboBox, names: list[str], current: str) -> None:
+def _fill(box: QComboBox, titles: dict[str, str], current: str) -> None:
+    """Offer names by their titles."""
     box.blockSignals(True)
     box.clear()
-    for name in names:
-        box.addItem(name.upper() if box.toolTip().startswith("Which map") else name, name)
+    for name, title in titles.items():
+        box.addItem(title, name)
     box.setCurrentIndex(max(box.findData(current), 0))
     box.blockSignals(False)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QCompleter,
@@ -17,16 +16,17 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QShortcut,
     QVBoxLayout,
 )
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.open.plate_map import COLOURS, PlateMap
 from napari_dynaclr.gui.open.samples import SIMULATE, make_sample
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
+from napari_dynaclr.gui.workbench import NEXT, PREVIOUS
 from napari_dynaclr.session.plate import STEPS, latest, plate_status
 from napari_dynaclr.summary import describe
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _RECENT = 10
 _SAMPLE = "Simulated sample"
-NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
 
 
 class OpenWidget(View):
@@ -74,7 +73,7 @@ class OpenWidget(View):
         self.browse, self.open_button = QPushButton("Browse…"), QPushButton("Open")
         self.sample = QPushButton(_SAMPLE)
         self.sample.setToolTip(
-            "Make a small infection time-lapse to try everything on (about half a minute)."
+            "Make a small infection time-lapse to try everything on (about a minute)."
         )
         self.facts = QLabel()
         self.facts.setWordWrap(True)
@@ -89,6 +88,7 @@ class OpenWidget(View):
         self.next.setToolTip(f"Show the FOV after this one ({NEXT}).")
         self.progress = RunProgress()
         self._status: dict[str, set[str]] = {}
+        self._looks = Latest(self.bench.runner, self, "recent")
         self._lay_out()
         self.open_button.clicked.connect(self.open)
         self.browse.clicked.connect(self._browse)
@@ -99,10 +99,6 @@ class OpenWidget(View):
         self.fovs.itemClicked.connect(self._choose_fov)
         self.previous.clicked.connect(lambda: self.bench.step_fov(-1))
         self.next.clicked.connect(lambda: self.bench.step_fov(1))
-        for keys, step in ((PREVIOUS, -1), (NEXT, 1)):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-            shortcut.activated.connect(lambda step=step: self.bench.step_fov(step))
         self._show_recent()
 
     def _lay_out(self) -> None:
@@ -176,8 +172,23 @@ class OpenWidget(View):
 
     def _show_recent(self) -> None:
         shown = self.path.currentText()
+        recent = [str(one) for one in recall("recent", [])]
         self.path.clear()
-        self.path.addItems([one for one in recall("recent", []) if Path(one).exists()])
+        self.path.addItems(recent)
+        self.path.setEditText(shown)
+
+        def work(_job: Job) -> list[str]:
+            return [one for one in recent if not Path(one).exists()]
+
+        # In a lane of its own: a disk that is asleep or away must keep nobody waiting.
+        self._looks.start("look for recent datasets", work, self._drop_recent)
+
+    def _drop_recent(self, gone: list[str]) -> None:
+        """Offer no longer what is not there any more."""
+        shown = self.path.currentText()
+        for i in reversed(range(self.path.count())):
+            if self.path.itemText(i) in gone:
+                self.path.removeItem(i)
         self.path.setEditText(shown)
 
     # -- FOVs -------------------------------------------------------------

@@ -5,7 +5,7 @@ copy of it, not a million points. What is selected is drawn over a faded copy, w
 that a selection costs as many points as are selected. After a change of view the points come in a
 fixed random order, as many as the time of one frame allows; the rest follow in the next frames. So
 the view follows the mouse at once even without a graphics card, and no class of cells covers
-another.
+another. Of very many points, those that others cover are left out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
 from vispy.gloo import gl
 
+from napari_dynaclr.gui.scatter.covered import FEW, uncovered
 from napari_dynaclr.gui.scatter.gl import Buffer, Painter, Target
 from napari_dynaclr.gui.scatter.view import View
 
@@ -85,6 +86,7 @@ class PointCanvas(QOpenGLWidget):
         self.selected = np.empty(0, dtype=np.uint32)
         self.highlighted = np.empty(0, dtype=np.uint32)
         self._stale: set[str] = set()
+        self._opaque = True
         self._painter: Painter | None = None
         self._drawn = 0  # points in the picture of all
         self._over = 0  # points in the picture of the selected, in both passes
@@ -101,6 +103,11 @@ class PointCanvas(QOpenGLWidget):
         ``selected`` starts the picture of those afresh, ``highlighted`` none, the others both.
         """
         self._stale.update(set(names) - {"view"})
+        opaque = self._opaque
+        if "rgba" in names:
+            self._opaque = bool((self.rgba[:, 3] == 255).all())
+        if len(self.order) > FEW and ("view" in names or opaque != self._opaque):
+            self._stale.update({"order", "selected"})  # others are covered now
         if set(names) - {"highlighted"}:
             self._over = 0
         if set(names) - {"highlighted", "selected"}:
@@ -110,7 +117,10 @@ class PointCanvas(QOpenGLWidget):
     @property
     def complete(self) -> bool:
         """Whether all points are in the picture."""
-        return self._drawn >= len(self.order) and self._over >= self._to_draw_over()
+        painter = self._painter
+        if painter is None or self._stale:
+            return not len(self.order)
+        return self._drawn >= painter.order.size and self._over >= self._to_draw_over(painter)
 
     def picture(self, zoom: float = 1.0) -> NDArray[np.uint8]:
         """Draw everything, without the overlay, at ``zoom`` times the resolution of the screen.
@@ -129,14 +139,14 @@ class PointCanvas(QOpenGLWidget):
             raise RuntimeError("no OpenGL context")
         painter = Painter()
         try:
-            self._upload(painter, BUFFERS)
             ratio = self.devicePixelRatioF() * zoom
+            self._upload(painter, BUFFERS, ratio)
             target = Target(*self._physical(ratio))
             target.bind()
             self._clear()
             keep = DIMMED if len(self.selected) else 1.0
-            self._draw_base(painter, ratio, 0, len(self.order), keep)
-            self._draw_selected(painter, ratio, 0, self._to_draw_over())
+            self._draw_base(painter, ratio, 0, painter.order.size, keep)
+            self._draw_selected(painter, ratio, 0, self._to_draw_over(painter))
             self._draw_highlighted(painter, ratio)
             image = target.read()
             target.delete()
@@ -156,31 +166,36 @@ class PointCanvas(QOpenGLWidget):
 
     def resizeGL(self, width: int, height: int) -> None:
         """Start the pictures afresh in the new size."""
-        self._drawn = self._over = 0
+        self.changed("view")
 
     def paintGL(self) -> None:
         """Draw what one frame has time for."""
         painter = self._painter
         if painter is None:
             return
-        self._upload(painter, self._stale)
-        self._stale.clear()
+        begin = time.perf_counter()
         ratio = self.devicePixelRatioF()
+        self._upload(painter, self._stale, ratio)
+        self._stale.clear()
         width, height = self._physical(ratio)
         if painter.resize(width, height):
             self._drawn = self._over = 0
         base, front = painter.base, painter.front
         if base is None or front is None:
             return
-        whole = self._drawn >= len(self.order)
-        if self._drawn == 0 or (whole and self._over == 0 and len(self.selected)):
-            self._draw_share(painter, ratio)
+        room = max(1 - (time.perf_counter() - begin) / FRAME, 0.25)
         shown = base
         if len(self.selected):
             shown = front
-            if self._drawn < len(self.order):  # a foretaste, until all the others are there
+            room /= 2  # they are drawn twice
+        if self._drawn == 0:
+            self._draw_share(painter, ratio, room)
+        if shown is front:
+            if self._drawn < painter.order.size:  # a foretaste, until all the others are there
                 self._fade(painter)
-                self._draw_selected(painter, ratio, 0, self._share)
+                self._draw_selected(painter, ratio, 0, int(room * self._share))
+            elif self._over == 0:  # else the selected of the last view would be seen
+                self._draw_share(painter, ratio, room)
         gl.glBindFramebuffer(gl.GL_FRAMEBUFFER, self.defaultFramebufferObject())
         gl.glViewport(0, 0, width, height)
         painter.draw_image(shown)
@@ -194,6 +209,9 @@ class PointCanvas(QOpenGLWidget):
         painter = self._painter
         if painter is None or painter.base is None or not self.isVisible():
             return  # the next frame goes on
+        if self._stale:
+            self.update()  # it brings what is new to the graphics card first
+            return
         if self._drawn:
             self.makeCurrent()
             self._draw_share(painter, self.devicePixelRatioF())
@@ -211,10 +229,21 @@ class PointCanvas(QOpenGLWidget):
             painter.delete()
             self.doneCurrent()
 
-    def _upload(self, painter: Painter, names: Iterable[str]) -> None:
+    def _upload(self, painter: Painter, names: Iterable[str], ratio: float) -> None:
         for name in names:
             buffer: Buffer = getattr(painter, name)
-            buffer.upload(getattr(self, name), often=name != "xy")
+            data = getattr(self, name)
+            if name in ("order", "selected"):
+                data = self._uncovered(data, ratio)
+            buffer.upload(data, often=name != "xy")
+
+    def _uncovered(self, rows: NDArray[np.uint32], ratio: float) -> NDArray[np.uint32]:
+        """Return the rows that can be seen, of many that are drawn in this order."""
+        if len(rows) <= FEW or not self._opaque:
+            return rows
+        xy = self.xy.take(rows, axis=0)  # twenty times as fast as xy[rows]
+        size = (self.width(), self.height())
+        return rows[uncovered(xy, self.view, size, ratio, self.point_size / 2)]
 
     def _physical(self, ratio: float) -> tuple[int, int]:
         return max(int(self.width() * ratio), 1), max(int(self.height() * ratio), 1)
@@ -223,9 +252,9 @@ class PointCanvas(QOpenGLWidget):
         gl.glClearColor(*self.background, 1.0)
         gl.glClear(gl.GL_COLOR_BUFFER_BIT)
 
-    def _to_draw_over(self) -> int:
+    def _to_draw_over(self, painter: Painter) -> int:
         """Points of the passes over the selected: their rings, then themselves."""
-        return len(self.selected) * (1 + (len(self.selected) <= MOST_RINGS))
+        return painter.selected.size * (1 + (len(self.selected) <= MOST_RINGS))
 
     def _fade(self, painter: Painter) -> None:
         """Start the picture of the selected with a faded copy of the others."""
@@ -242,22 +271,22 @@ class PointCanvas(QOpenGLWidget):
             "u_background": self.background,
         }
 
-    def _draw_share(self, painter: Painter, ratio: float) -> None:
-        """Draw as many more points as there is time for, judged by the last share."""
-        begin = time.perf_counter()
+    def _draw_share(self, painter: Painter, ratio: float, room: float = 1.0) -> None:
+        """Draw as many more points as a part of a frame has room for, judged by the last share."""
+        begin, count = time.perf_counter(), int(room * self._share)
         before = self._drawn + self._over
-        if self._drawn < len(self.order) or not len(self.selected):
+        if self._drawn < painter.order.size or not len(self.selected):
             if painter.base is not None:
                 painter.base.bind()
             if self._drawn == 0:
                 self._clear()
-            self._drawn = self._draw_base(painter, ratio, self._drawn, self._share, 1.0)
+            self._drawn = self._draw_base(painter, ratio, self._drawn, count, 1.0)
         else:
             if self._over == 0:
                 self._fade(painter)
             elif painter.front is not None:
                 painter.front.bind()
-            self._over = self._draw_selected(painter, ratio, self._over, self._share)
+            self._over = self._draw_selected(painter, ratio, self._over, count)
         gl.glFinish()  # else the clock would only measure the asking
         speed = (self._drawn + self._over - before) / (time.perf_counter() - begin)
         # At most twice as many at once: points that lie apart take longer than those in a heap.
@@ -295,7 +324,7 @@ class PointCanvas(QOpenGLWidget):
         own = (size, (0.0, 0.0, 0.0, 0.0))
         place, rows = self._place(), painter.selected
         first, stop = 0, start + count
-        for diameter, flat in (rings, own) if rows.size <= MOST_RINGS else (own,):
+        for diameter, flat in (rings, own) if len(self.selected) <= MOST_RINGS else (own,):
             last = min(stop, first + rows.size)
             if start < last:
                 painter.draw_points(

@@ -246,5 +246,6 @@ class Painter:
             gl.glDeleteBuffer(buffer.handle)
         for program in (self.points, self.image):
             gl.glDeleteProgram(program.handle)
-        if self.base is not None:
-            self.base.delete()
+        for target in (self.base, self.front):
+            if target is not None:
+                target.delete()

@@ -86,6 +86,7 @@ class PointCloud(QWidget):
         layer.addWidget(self._overlay)
 
         self._x = self._y = np.empty(0, dtype=np.float32)
+        self._shuffled = np.empty(0, dtype=np.uint32)
         self._drawable = np.empty(0, dtype=np.bool_)
         self._whole = View()
         self._own_colours = True
@@ -117,7 +118,8 @@ class PointCloud(QWidget):
         xy
             (N, 2) coordinates. A row that is not finite is neither drawn nor selectable.
         keep_view
-            Stay where the user looks, rather than show everything.
+            Stay where the user looks, rather than show everything; unless that is everything,
+            or the points lie elsewhere now.
         """
         points = np.ascontiguousarray(xy, dtype=np.float32)
         if points.ndim != 2 or points.shape[1] != 2:
@@ -128,12 +130,13 @@ class PointCloud(QWidget):
             self.canvas.selected = self.canvas.highlighted = np.empty(0, dtype=np.uint32)
             self.set_path(None)
             self._own_colours = True
+            self._shuffled = np.arange(len(points), dtype=np.uint32)
+            np.random.default_rng(SEED).shuffle(self._shuffled)
         finite = np.isfinite(points)
         self._drawable = finite[:, 0] & finite[:, 1]
         # A copy of each column: tests of a million points are twice as fast on them.
         self._x, self._y = (np.where(self._drawable, column, np.nan) for column in points.T)
-        order = np.arange(len(points), dtype=np.uint32)
-        np.random.default_rng(SEED).shuffle(order)
+        order = self._shuffled
         if not self._drawable.all():
             order = order[self._drawable[order]]
         self.canvas.xy, self.canvas.order = points, order
@@ -145,9 +148,9 @@ class PointCloud(QWidget):
             # From 7 pixels for a few points to 2 for a million.
             self._size = float(np.clip(14 - 2 * np.log10(max(len(order), 1)), 2.0, 7.0))
         self._overlay.hint = "" if len(order) else self._hint
-        self._whole = View.around(points[order[:SAMPLE]])
+        before, self._whole = self._whole, View.around(points[order[:SAMPLE]])
         self.canvas.changed("xy", "rgba", "order", "selected", "highlighted")
-        if keep_view:
+        if keep_view and self.canvas.view != before and self._whole.resembles(before):
             self._look(self.canvas.view)
         else:
             self.reset_view()
@@ -169,9 +172,11 @@ class PointCloud(QWidget):
 
     def set_selected(self, rows: ArrayLike) -> None:
         """Show these rows on top, ringed, and dim the others; none dims nothing."""
-        drawn = self._drawn_only(rows)
+        chosen = np.zeros(len(self._drawable), dtype=np.bool_)
+        chosen[self._drawn_only(rows)] = True
         # In random order too, or one class would hide another.
-        self.canvas.selected = np.random.default_rng(SEED).permutation(drawn)
+        order = self.canvas.order
+        self.canvas.selected = order[chosen[order]]
         self.canvas.changed("selected")
 
     def set_highlighted(self, rows: ArrayLike) -> None:

@@ -62,6 +62,15 @@ class View:
         width, height = np.maximum(span, 1e-3 * span.max()) * (1 + 2 * MARGIN)
         return cls(float(x), float(y), float(width), float(height))
 
+    def resembles(self, other: View) -> bool:
+        """Whether two views show much the same: the middle of each lies well inside the other."""
+        extents = ((self.width, other.width), (self.height, other.height))
+        offsets = (self.x - other.x, self.y - other.y)
+        return all(
+            abs(offset) < min(one, two) / 2 and max(one, two) < 2 * min(one, two)
+            for offset, (one, two) in zip(offsets, extents, strict=True)
+        )
+
     def scale(self, size: Size) -> float:
         """Return the logical pixels per unit."""
         return min(max(size[0], 1.0) / self.width, max(size[1], 1.0) / self.height)

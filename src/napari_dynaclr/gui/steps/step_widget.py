@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari import Viewer
+    from qtpy.QtGui import QHideEvent
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.params import Params
@@ -80,7 +82,7 @@ class StepPanel(View):
         self.cancel_button.setToolTip(
             "Stop at the next time point. What is finished stays; run again to go on."
         )
-        self._missing = ""
+        self._missing = self._chosen = ""
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -155,7 +157,26 @@ class StepPanel(View):
         self.scope.setCurrentText(scope)
         self.listed.setText(recall(f"fovs/{self.stage}", ""))
 
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Remember what was chosen, whether it was run or not."""
+        super().hideEvent(event)
+        self._remember()
+
+    def _remember(self) -> None:
+        remember(f"method/{self.stage}", self.method_name)
+        remember(f"scope/{self.stage}", self.scope.currentText())
+        remember(f"fovs/{self.stage}", self.listed.text())
+        self._remember_settings(self.method_name)
+
+    def _remember_settings(self, method: str) -> None:
+        if not self._missing and not self.form.problem():
+            params = self.form.params().model_dump(mode="json")
+            remember(f"params/{self.stage}/{method}", params)
+
     def _choose_method(self) -> None:
+        if self._chosen:
+            self._remember_settings(self._chosen)
+        self._chosen = self.method_name
         try:
             kind = find_method(self.stage, self.method_name).params_class()
         except DynaclrError as error:  # an extra that is not installed
@@ -217,10 +238,7 @@ class StepPanel(View):
         except InvalidInput as error:
             self.bench.explain(error)
             return
-        remember(f"method/{self.stage}", self.method_name)
-        remember(self._key(), params.model_dump(mode="json"))
-        remember(f"scope/{self.stage}", self.scope.currentText())
-        remember(f"fovs/{self.stage}", self.listed.text())
+        self._remember()
         self.bench.run_stage(self.stage, params, names)
 
     def cancel(self) -> None:
@@ -271,7 +289,7 @@ class StepPanel(View):
         for run in reversed(runs[-_LOG:]):
             fovs = run.get("fovs", [])
             where = fovs[0] if len(fovs) == 1 else f"{len(fovs)} FOVs"
-            started = str(run.get("started", ""))[:16].replace("T", " ")
+            started = _local(str(run.get("started", "")))
             item = QListWidgetItem(f"{started}  {run.get('method')}, {where}: {run.get('status')}")
             settings = run.get("params", {})
             item.setToolTip("\n".join(f"{name}: {value}" for name, value in settings.items()))
@@ -313,3 +331,11 @@ class StepPanel(View):
         self._fill_choices()
         self._read_log()
         self._stage_changed()
+
+
+def _local(utc: str) -> str:
+    """Return a time of the log, kept in UTC, in that of the user."""
+    try:
+        return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:  # written by hand
+        return utc
