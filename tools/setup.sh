@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What is installed into .venv. torch is left out: nothing that the demo or the tests run needs it
-# yet, and on Linux it brings several GB of CUDA libraries.
-EXTRAS="napari,umap,evaluation,dev"
+# What is installed into .venv. torch is left out for now: on Linux it brings several GB of CUDA
+# libraries. The tests of the networks skip, saying so; EXTRAS=...,torch,oracle runs them too.
+EXTRAS="${EXTRAS:-napari,umap,evaluation,dev}"
 
 # xauth is what xvfb-run calls; the rest is what PyQt6 and its xcb platform plugin load.
 LIBRARIES="libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1

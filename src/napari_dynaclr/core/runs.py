@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.registry import Method
     from napari_dynaclr.core.workspace import Workspace
 
-_LIBRARIES = ("napari-dynaclr", "numpy", "scipy", "scikit-image", "scikit-learn", "zarr", "iohub")
+_LIBRARIES = (
+    "napari-dynaclr", "numpy", "scipy", "scikit-image", "scikit-learn", "zarr", "iohub", "torch",
+    "timm",
+)  # fmt: skip
 
 
 def result_key(method: Method, params: Params, *inputs: object) -> str:

@@ -251,7 +251,7 @@ class _Pool:
         sorted_ = values[self._order]
         low = np.minimum.reduceat(sorted_, self._bounds[:-1])
         high = np.maximum.reduceat(sorted_, self._bounds[:-1])
-        return low != high
+        return np.asarray(low != high)
 
     def members(self, row: int) -> NDArray[np.intp]:
         """Return the rows in the place of a row."""
