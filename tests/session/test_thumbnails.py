@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from napari_dynaclr import open_dataset
-from napari_dynaclr.core.errors import Cancelled
-from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.multiscale import Multiscale
 from napari_dynaclr.session.frames import ChunkCache, FovImage
-from napari_dynaclr.session.thumbnails import Look, Place, read_patches, thumbnails
+from napari_dynaclr.session.thumbnails import Look, Place, thumbnails
 
 RED = np.linspace(0, 1, 256, dtype=np.float32)[:, None] * np.array([1, 0, 0], np.float32)
 GREEN = RED[:, [1, 0, 2]]
+
+
+def read_patches(dataset, places, *about, **more):
+    """All thumbnails, in the order of their places."""
+    found = dict(thumbnails(dataset, places, *about, **more))
+    return [found[i] for i in range(len(places))]
 
 
 @pytest.fixture
@@ -91,13 +95,6 @@ def test_nan_is_dark(make_plate):
     [patch] = read_patches(dataset, [Place("A/1/0", 0, 0, 7.5, 7.5)], [Look("Nuclei", (0, 1))], 16)
     assert patch[0].max() == 0
     assert patch[-1].min() == 255
-
-
-def test_cancelling_stops(movie):
-    job = Job()
-    job.cancel()
-    with pytest.raises(Cancelled):
-        read_patches(movie, [Place("A/1/0", 0, 0, 16, 20)], [Look("one")], job=job)
 
 
 def test_nothing_asked_for_reads_nothing(movie, monkeypatch):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.job import Job
 
 WIDTH_UM = 40.0
 """Width of a patch, unless another is asked for."""
@@ -145,33 +144,3 @@ def _shown(
     span = high - low if high > low else 1.0
     level = (np.nan_to_num(np.asarray(pixels, np.float32)) - low) * ((_LEVELS - 1) / span)
     return table[np.clip(level, 0, _LEVELS - 1).astype(np.intp)]
-
-
-def read_patches(
-    dataset: Dataset,
-    places: Sequence[Place],
-    looks: Sequence[Look],
-    width: float = WIDTH_UM,
-    job: Job | None = None,
-    cache: ChunkCache | None = None,
-) -> list[NDArray[np.uint8]]:
-    """Read all thumbnails of some cells.
-
-    Parameters
-    ----------
-    dataset, places, looks, width, cache
-        As for :func:`thumbnails`.
-    job
-        Progress and cancelling.
-
-    Returns
-    -------
-    list of numpy.ndarray
-        A picture (Y, X, 3) per place, in the order of ``places``.
-    """
-    found: dict[int, NDArray[np.uint8]] = {}
-    for i, picture in thumbnails(dataset, places, looks, width, cache):
-        found[i] = picture
-        if job is not None:
-            job.report("read patches", len(found), len(places))
-    return [found[i] for i in range(len(places))]

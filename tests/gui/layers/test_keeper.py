@@ -275,15 +275,6 @@ def test_the_dataset_that_is_closed_takes_its_layers_with_it(bench, qtbot):
     rest(bench, qtbot)
     assert names(bench) == []
     assert bench.layers.scene is None
-    assert bench.layers.visible_channels() == []
-
-
-def test_the_channels_that_are_seen(bench):
-    assert bench.layers.visible_channels() == ["Phase", "Nuclei"]
-    bench.layers.layer("channel Phase").visible = False
-    assert bench.layers.visible_channels() == ["Nuclei"]
-    bench.layers.layer("channel Nuclei").visible = False
-    assert bench.layers.visible_channels() == ["Phase"]
 
 
 @pytest.mark.parametrize(

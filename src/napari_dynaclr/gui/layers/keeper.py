@@ -74,17 +74,6 @@ class FovLayers:
         """Whether a layer is one of these."""
         return layer is not None and any(layer is one for one in self._layers.values())
 
-    def visible_channels(self) -> list[str]:
-        """Channels of the FOV whose layers are switched on; the first if none is."""
-        if self.scene is None:
-            return []
-        shown = [
-            role.removeprefix("channel ")
-            for role, layer in self._layers.items()
-            if role.startswith("channel ") and layer.visible
-        ]
-        return shown or self.scene.fov.channels[:1]
-
     def _removed(self, event: Any) -> None:
         for role, layer in list(self._layers.items()):
             if layer is event.value:
