@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.registry import params
     from napari_dynaclr.core.workspace import Workspace
-    from napari_dynaclr.embedding import embed
+    from napari_dynaclr.embedding import embed, train
     from napari_dynaclr.evaluation import evaluate
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
@@ -39,6 +39,7 @@ _WHERE = {
     "segment": "segmentation",
     "track": "tracking",
     "embed": "embedding",
+    "train": "embedding",
     "project": "projection",
     "annotate": "annotation",
     "classify": "classification",
@@ -62,6 +63,7 @@ __all__ = [
     "segment",
     "simulate",
     "track",
+    "train",
 ]
 
 

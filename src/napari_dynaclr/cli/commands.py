@@ -25,6 +25,7 @@ _SUMMARY = {
     "segment": "Find the cells of every time point.",
     "track": "Link segmented cells over time.",
     "embed": "Embed every tracked cell at every time point.",
+    "train": "Train an encoder on tracked cells.",
     "project": "Map the embedding to two or more dimensions.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
@@ -68,6 +68,22 @@ class Part:
     image: Path
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What a training has come to after an epoch, to be drawn as curves.
+
+    Attributes
+    ----------
+    epoch
+        Epochs that are finished.
+    values
+        Value by name, such as "loss"; what was not measured is not there.
+    """
+
+    epoch: int
+    values: Mapping[str, float]
+
+
 class Job:
     """One run of some stage: reports progress, and stops when asked.
 
@@ -80,18 +96,23 @@ class Job:
         Called with each :class:`Progress`, on the thread that does the work.
     on_part
         Called with each :class:`Part`, on the same thread.
+    on_figures
+        Called with the :class:`Figures` of a training, on the thread that trains.
     """
 
     def __init__(
         self,
         on_progress: Callable[[Progress], None] | None = None,
         on_part: Callable[[Part], None] | None = None,
+        on_figures: Callable[[Figures], None] | None = None,
     ) -> None:
         self._on_progress = on_progress
         self._on_part = on_part
+        self._on_figures = on_figures
         self.notes: list[str] = []
         """What the user should know about the result, a sentence each."""
         self._cancel = threading.Event()
+        self._finish = threading.Event()
         self._level = 0
 
     @property
@@ -102,6 +123,15 @@ class Job:
     def cancel(self) -> None:
         """Ask the job to stop at its next item."""
         self._cancel.set()
+
+    def finish(self) -> None:
+        """Ask a training to stop after its next batch, and to keep what it has learned."""
+        self._finish.set()
+
+    @property
+    def finishing(self) -> bool:
+        """Whether :meth:`finish` was called."""
+        return self._finish.is_set()
 
     def check(self) -> None:
         """Stop here if asked to.
@@ -122,6 +152,11 @@ class Job:
         """Tell the listener that a time point is there to be looked at."""
         if self._on_part is not None:
             self._on_part(part)
+
+    def measured(self, figures: Figures) -> None:
+        """Tell the listener what a training has come to."""
+        if self._on_figures is not None:
+            self._on_figures(figures)
 
     def report(
         self, text: str, done: int = 0, total: int = 0, seconds_left: float | None = None

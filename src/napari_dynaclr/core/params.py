@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,6 +18,21 @@ from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_NAME = re.compile(r"\w[\w-]*")
+
+
+def check_name(name: str) -> str:
+    """Return a name that results are kept under, if it can be that of a file.
+
+    Raises
+    ------
+    ValueError
+        If it has other characters than letters, digits, - and _.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError("use letters, digits, - and _")
+    return name
 
 
 class Params(BaseModel):

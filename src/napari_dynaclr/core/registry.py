@@ -89,6 +89,8 @@ METHODS: tuple[Method, ...] = (
            "tracking.laptrack", "LapTrackParams"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
+    Method("train", "dynaclr", "DynaCLR: an encoder, by contrast of cells and times",
+           "embedding.training.contrastive", "ContrastiveParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",

@@ -10,6 +10,7 @@ from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import resolve
 from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
+from napari_dynaclr.embedding.training.stage import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
     Frames = Iterator[tuple[int, "FrameEmbedding"]]
+
+__all__ = ["Embedder", "FrameEmbedding", "embed", "train"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
     method, params = resolve("embed", params)
     module = method.load()
     workspace = dataset.workspace
-    name = method.name
+    name = params.model_dump().get("name") or method.name
     result = f"embeddings.{name}"
     with ExitStack() as stack:
         entry = stack.enter_context(recorded(dataset, method, params))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.params import Params, check_name
 from napari_dynaclr.embedding import Embedder
 from napari_dynaclr.embedding.cell_patches import Window, read_cells
 
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 class NetworkParams(Params):
     """Settings of every embedding with a network."""
 
+    name: str = Field(
+        "",
+        title="Name",
+        description="Name of the embedding, to keep several beside each other; that of the method "
+        "if left out.",
+        json_schema_extra={"advanced": True},
+    )
     empty_frames: Literal["error", "skip"] = Field(
         "error",
         title="Empty frames",
@@ -55,6 +62,11 @@ class NetworkParams(Params):
         le=4096,
         json_schema_extra={"advanced": True, "speed_only": True},
     )
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        return check_name(name) if name else name
 
 
 @dataclass(frozen=True)
