@@ -37,14 +37,22 @@ class DynaclrParams(NetworkParams):
         title="Weights file",
         description="Your own weights (.ckpt, .pt, .safetensors), or the encoder's checkpoint if "
         "you have it already.",
-        json_schema_extra={"path": "file", "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)"},
+        json_schema_extra={
+            "path": "file",
+            "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)",
+            "choices": "encoders",
+        },
     )
     channels: tuple[str, ...] = Field(
         (),
         title="Channels",
-        # No choices to tick: these would come in the order of the dataset.
         description="Channels that the encoder sees, in its order; those that it was trained "
         "with if none is named.",
+        json_schema_extra={
+            "choices": "channels",
+            "ordered": True,
+            "left_out": "those it was trained with",
+        },
     )
     z_start: int | None = Field(
         None,

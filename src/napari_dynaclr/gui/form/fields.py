@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _PART = re.compile(r'\s*(?:("(?:[^"]|"")*")|([^,]*?))\s*(?:,|\Z)')
 """A text in a line of them: in quotes, or up to the next comma."""
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class WheelGuard(QObject):
@@ -89,6 +91,9 @@ class Editor(QWidget):
     def set_choices(self, choices: Sequence[str]) -> None:
         """Take the texts to choose from, keeping the value where it is among them."""
 
+    def set_placeholder(self, text: str) -> None:
+        """Say, where there is room for it, what it means that nothing is entered."""
+
 
 class StockEditor(Editor):
     """A yes or no, a text, or one of a few values, by magicgui's widget for it."""
@@ -129,8 +134,12 @@ class NumberEditor(Editor):
         return self._box.value()
 
     def set_value(self, value: float | str) -> None:
-        """Show a number."""
+        """Show a number; nothing for the empty text."""
         self._box.set_value(value)
+
+    def set_placeholder(self, text: str) -> None:
+        """Say what it means that there is no number."""
+        self._box.set_placeholder(text)
 
 
 class TextsEditor(Editor):
@@ -150,6 +159,12 @@ class TextsEditor(Editor):
     def set_value(self, value: Sequence[str]) -> None:
         """Show some texts."""
         self._line.setText(join(value))
+
+    def set_placeholder(self, text: str) -> None:
+        """Say what it means that there is no text."""
+        if text:
+            self._line.setPlaceholderText(text)
+            self._line.setToolTip("Separated by commas.")
 
     def _say(self) -> None:
         self.edited.emit()
@@ -172,8 +187,8 @@ class PathEditor(Editor):
         super().__init__(parent)
         self._what, self._filter = what, pattern
         self._line = _PathLine()
-        self._fill(self._line)
-        self._line.textChanged.connect(self._line.setToolTip)
+        self._fill(self._field())
+        self._line.textChanged.connect(self._tell)
         self._line.edited.connect(self.edited)
         button = QPushButton("Browse…")
         self._row.addWidget(button)
@@ -184,6 +199,17 @@ class PathEditor(Editor):
             button.setMenu(menu)
         else:
             button.clicked.connect(lambda: self.browse(what))
+
+    def _field(self) -> QWidget:
+        """Return what the path is entered in."""
+        return self._line
+
+    def _tell(self) -> None:
+        self._line.setToolTip(self.value())
+
+    def set_placeholder(self, text: str) -> None:
+        """Say what it means that there is no path."""
+        self._line.setPlaceholderText(text)
 
     def value(self) -> str:
         """Return the path as typed."""
@@ -239,18 +265,67 @@ def _local_path(event: QDropEvent) -> str:
     return urls[0].toLocalFile() if urls else ""
 
 
-class OptionalEditor(Editor):
-    """A setting that may be left open: a tick in front of the editor proper."""
+class ListedPathEditor(PathEditor):
+    """A path to a file of which some are known: these are offered by their names."""
 
-    def __init__(self, inner: Editor, parent: QWidget | None = None) -> None:
+    def _field(self) -> QWidget:
+        self._known: dict[str, str] = {}
+        self._combo = QComboBox()
+        self._combo.setEditable(True)
+        self._combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self._combo.setLineEdit(self._line)
+        # Completion would turn a path that is typed into the known one that begins like it.
+        self._combo.setCompleter(None)
+        self._combo.activated.connect(lambda _: self.edited.emit())
+        return self._combo
+
+    def value(self) -> str:
+        """Return the path of the chosen file, or the path as typed."""
+        text = self._line.text()
+        return self._known.get(text, text)
+
+    def set_value(self, value: str) -> None:
+        """Show a path, by its name if it is a known one."""
+        names = {path: name for name, path in self._known.items()}
+        self._combo.setCurrentIndex(self._combo.findText(names.get(value, "")))
+        self._line.setText(names.get(value, value))
+        self._tell()
+
+    def set_choices(self, choices: Sequence[str]) -> None:
+        """Take the paths that are known; names are those of their files."""
+        value = self.value()
+        self._known = {Path(path).name: path for path in choices}
+        self._combo.clear()
+        for name, path in self._known.items():
+            self._combo.addItem(name)
+            self._combo.setItemData(self._combo.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
+        self.set_value(value)
+
+
+class OptionalEditor(Editor):
+    """A setting that may be left open: a tick in front of the editor proper.
+
+    Parameters
+    ----------
+    inner
+        The editor proper.
+    left_out
+        What it means that it is left open: shown in its place.
+    """
+
+    def __init__(self, inner: Editor, left_out: str = "", parent: QWidget | None = None) -> None:
         self.tall, self.wide = inner.tall, inner.wide
         super().__init__(parent)
         self._tick, self._inner = QCheckBox(), inner
         self._fill(self._tick)
         self._row.addWidget(inner, 1)
         inner.setEnabled(False)
-        self._tick.toggled.connect(inner.setEnabled)
-        self._tick.clicked.connect(self._say)
+        inner.set_placeholder(left_out)
+        # A number that it stands for is a good one to begin with.
+        number = _NUMBER.match(left_out)
+        self._last: Any = number.group() if number else ""
+        self._tick.toggled.connect(self._open)
+        self._tick.clicked.connect(self._begin)
         inner.edited.connect(self.edited)
 
     def value(self) -> Any:
@@ -267,7 +342,20 @@ class OptionalEditor(Editor):
         """Pass the choices on."""
         self._inner.set_choices(choices)
 
-    def _say(self) -> None:
+    def _open(self, is_open: bool) -> None:
+        """Show the number only while it counts."""
+        self._inner.setEnabled(is_open)
+        if not isinstance(self._inner, NumberEditor):
+            return
+        if is_open:
+            self._inner.set_value(self._last)
+        else:
+            self._last = self._inner.value()
+            self._inner.set_value("")
+
+    def _begin(self, is_open: bool) -> None:
+        if is_open:
+            self._inner.setFocus()
         self.edited.emit()
 
 
