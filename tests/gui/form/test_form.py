@@ -359,14 +359,20 @@ def test_options_are_chosen_with_the_keyboard(show, qtbot):
     assert (params.way, params.device) == ("two", Device.CUDA)
 
 
-def test_an_open_setting_is_ticked_first(show, qtbot):
+def test_an_open_setting_is_ticked_or_just_typed(show, qtbot):
     form = show(AllKinds)
-    assert not inner(form, "limit", NumberBox).isEnabled()
-    qtbot.mouseClick(inner(form, "limit", QCheckBox), Qt.LeftButton, pos=QPoint(8, 8))
     qtbot.keyClicks(inner(form, "limit", NumberBox), "2.5")
     assert form.params().limit == 2.5
+    assert inner(form, "limit", QCheckBox).isChecked()
     qtbot.mouseClick(inner(form, "limit", QCheckBox), Qt.LeftButton, pos=QPoint(8, 8))
     assert form.params().limit is None
+    assert inner(form, "limit", NumberBox).lineEdit().text() == ""
+    qtbot.keyClick(inner(form, "limit", NumberBox), Qt.Key_Up)
+    assert form.params().limit > 2.5
+    inner(form, "limit", NumberBox).selectAll()
+    qtbot.keyClick(inner(form, "limit", NumberBox), Qt.Key_Backspace)
+    assert form.params().limit is None
+    assert form.problem() == ""
 
 
 def test_several_channels_are_ticked_in_the_order_of_the_dataset(show, qtbot):
@@ -744,9 +750,9 @@ def test_tab_goes_from_top_to_bottom_after_a_switch_too(qtbot):
     qtbot.waitUntil(lambda: form.height() > 700)
     qtbot.wait(50)
     before.setFocus()
-    # Three ticks for the channels, a button at each of two paths, two optional numbers that
-    # are left out, a button that moves the row in focus; four buttons around the fields.
-    found = tabs(window, qtbot, len(in_form(AllKinds)) + 9)
+    # Three ticks for the channels, a button at each of two paths, a tick at each of two
+    # optional numbers, a button that moves the row in focus; four buttons around the fields.
+    found = tabs(window, qtbot, len(in_form(AllKinds)) + 11)
     rows = [widget.mapTo(window, widget.rect().center()).y() // 8 for widget in found]
     assert found[0] is before
     assert found[-1] is after

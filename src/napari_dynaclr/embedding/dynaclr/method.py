@@ -75,6 +75,7 @@ class DynaclrParams(NetworkParams):
         description="Width and height of the patches; the encoder's own if left out.",
         ge=32,
         le=1024,
+        json_schema_extra={"left_out": "the encoder's own"},
     )
     normalization: tuple[str, ...] = Field(
         (),
@@ -82,7 +83,7 @@ class DynaclrParams(NetworkParams):
         description="One for all channels, or one each; the encoder's own if left out. "
         + "; ".join(f"{mode}: {text}" for mode, text in MODES.items())
         + ".",
-        json_schema_extra={"values": list(MODES)},
+        json_schema_extra={"values": list(MODES), "left_out": "the encoder's own"},
     )
 
     @field_validator("normalization")

@@ -127,14 +127,22 @@ class ContrastiveParams(Params):
         "channels, cell-percentiles for others. "
         + "; ".join(f"{mode}: {MODES[mode]}" for mode in _LEARNED)
         + ".",
-        json_schema_extra={"values": list(_LEARNED), "advanced": True},
+        json_schema_extra={
+            "values": list(_LEARNED),
+            "advanced": True,
+            "left_out": "by the kind of channel",
+        },
     )
     label_free: tuple[str, ...] = Field(
         (),
         title="Label-free channels",
         description="Channels of phase, DIC or bright field: augmented more gently (Table 1). Told "
         "by their names if left out.",
-        json_schema_extra={"choices": "channels", "advanced": True},
+        json_schema_extra={
+            "choices": "channels",
+            "advanced": True,
+            "left_out": "told by their names",
+        },
     )
     lineage: bool = Field(
         True,
@@ -153,7 +161,7 @@ class ContrastiveParams(Params):
         "",
         title="Task of the states",
         description="Task whose states are balanced.",
-        json_schema_extra={"choices": "tasks", "advanced": True},
+        json_schema_extra={"choices": "tasks", "advanced": True, "left_out": "none"},
     )
     loss: Literal["nt-xent", "triplet"] = Field(
         "nt-xent",

@@ -6,7 +6,7 @@ import types
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from napari_dynaclr.gui.form.choices import AUTOMATIC, ChoiceEditor, ChoicesEditor
+from napari_dynaclr.gui.form.choices import ALL, AUTOMATIC, ChoiceEditor, ChoicesEditor
 from napari_dynaclr.gui.form.fields import (
     Editor,
     ListedPathEditor,
@@ -46,7 +46,6 @@ def make_editor(info: FieldInfo) -> Editor:
         If there is no editor for the field's type.
     """
     editor = _editor(info, info.annotation)
-    editor.set_placeholder(str(hints_of(info).get("left_out", "")))
     editor.set_value(start_value(info))
     return editor
 
@@ -67,8 +66,9 @@ def start_value(info: FieldInfo) -> Any:
 
 def _editor(info: FieldInfo, kind: Any) -> Editor:
     hints = hints_of(info)
+    left_out = str(hints.get("left_out", ""))
     if (inner := _inner(kind)) is not None:
-        return OptionalEditor(_editor(info, inner), str(hints.get("left_out", AUTOMATIC)))
+        return OptionalEditor(_editor(info, inner), left_out or AUTOMATIC)
     if options := _options(kind):
         named = [(_name(option), option) for option in options]
         return StockEditor(kind, widget_type="ComboBox", choices=named)
@@ -77,19 +77,22 @@ def _editor(info: FieldInfo, kind: Any) -> Editor:
     if kind is int or kind is float:
         return NumberEditor(info, kind)
     if get_args(kind) == (str, ...) and get_origin(kind) is tuple:
-        if "choices" not in hints:
-            return TextsEditor()
-        ordered = bool(hints.get("ordered", False))
-        return OrderEditor(str(hints.get("left_out", ""))) if ordered else ChoicesEditor()
+        return _several(hints, left_out)
     if kind is str and "path" in hints:
         listed = ListedPathEditor if "choices" in hints else PathEditor
-        return listed(str(hints["path"]), str(hints.get("filter", "")))
+        return listed(str(hints["path"]), str(hints.get("filter", "")), left_out)
     if kind is str and "choices" in hints:
         default = None if info.is_required() else info.default
-        return ChoiceEditor(default, bool(hints.get("editable", False)))
+        return ChoiceEditor(default, bool(hints.get("editable", False)), left_out or AUTOMATIC)
     if kind is str:
         return StockEditor(str)
     raise TypeError(f"There is no editor for a field of type {kind}.")
+
+
+def _several(hints: dict[str, Any], left_out: str) -> Editor:
+    if "choices" not in hints:
+        return TextsEditor(left_out)
+    return OrderEditor(left_out) if hints.get("ordered") else ChoicesEditor(left_out or ALL)
 
 
 def _inner(kind: Any) -> Any:

@@ -91,9 +91,6 @@ class Editor(QWidget):
     def set_choices(self, choices: Sequence[str]) -> None:
         """Take the texts to choose from, keeping the value where it is among them."""
 
-    def set_placeholder(self, text: str) -> None:
-        """Say, where there is room for it, what it means that nothing is entered."""
-
 
 class StockEditor(Editor):
     """A yes or no, a text, or one of a few values, by magicgui's widget for it."""
@@ -143,12 +140,18 @@ class NumberEditor(Editor):
 
 
 class TextsEditor(Editor):
-    """Several texts, separated by commas."""
+    """Several texts, separated by commas.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    left_out
+        What it means that there are none.
+    """
+
+    def __init__(self, left_out: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._line = QLineEdit()
-        self._line.setPlaceholderText("separated by commas")
+        self._line.setPlaceholderText(left_out or "separated by commas")
         self._fill(self._line)
         self._line.textEdited.connect(self._say)
 
@@ -159,12 +162,6 @@ class TextsEditor(Editor):
     def set_value(self, value: Sequence[str]) -> None:
         """Show some texts."""
         self._line.setText(join(value))
-
-    def set_placeholder(self, text: str) -> None:
-        """Say what it means that there is no text."""
-        if text:
-            self._line.setPlaceholderText(text)
-            self._line.setToolTip("Separated by commas.")
 
     def _say(self) -> None:
         self.edited.emit()
@@ -179,14 +176,19 @@ class PathEditor(Editor):
         "file", "folder", or "any" for either.
     pattern
         Filter of the file dialog, such as "CSV (*.csv)".
+    left_out
+        What it means that there is none.
     """
 
     wide = True
 
-    def __init__(self, what: str, pattern: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, what: str, pattern: str = "", left_out: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._what, self._filter = what, pattern
         self._line = _PathLine()
+        self._line.setPlaceholderText(left_out)
         self._fill(self._field())
         self._line.textChanged.connect(self._tell)
         self._line.edited.connect(self.edited)
@@ -206,10 +208,6 @@ class PathEditor(Editor):
 
     def _tell(self) -> None:
         self._line.setToolTip(self.value())
-
-    def set_placeholder(self, text: str) -> None:
-        """Say what it means that there is no path."""
-        self._line.setPlaceholderText(text)
 
     def value(self) -> str:
         """Return the path as typed."""
@@ -310,7 +308,7 @@ class OptionalEditor(Editor):
     inner
         The editor proper.
     left_out
-        What it means that it is left open: shown in its place.
+        What it means that it is left open: shown in the place of a number.
     """
 
     def __init__(self, inner: Editor, left_out: str = "", parent: QWidget | None = None) -> None:
@@ -319,14 +317,17 @@ class OptionalEditor(Editor):
         self._tick, self._inner = QCheckBox(), inner
         self._fill(self._tick)
         self._row.addWidget(inner, 1)
-        inner.setEnabled(False)
-        inner.set_placeholder(left_out)
+        self._number = inner if isinstance(inner, NumberEditor) else None
+        if self._number is not None:
+            self._number.set_placeholder(left_out)
+        else:
+            inner.setEnabled(False)
+            self._tick.toggled.connect(inner.setEnabled)
         # A number that it stands for is a good one to begin with.
         number = _NUMBER.match(left_out)
         self._last: Any = number.group() if number else ""
-        self._tick.toggled.connect(self._open)
-        self._tick.clicked.connect(self._begin)
-        inner.edited.connect(self.edited)
+        self._tick.clicked.connect(self._click)
+        inner.edited.connect(self._edit)
 
     def value(self) -> Any:
         """Return the value, None where there is no tick."""
@@ -337,25 +338,27 @@ class OptionalEditor(Editor):
         self._tick.setChecked(value is not None)
         if value is not None:
             self._inner.set_value(value)
+        elif self._number is not None:
+            self._number.set_value("")
 
     def set_choices(self, choices: Sequence[str]) -> None:
         """Pass the choices on."""
         self._inner.set_choices(choices)
 
-    def _open(self, is_open: bool) -> None:
-        """Show the number only while it counts."""
-        self._inner.setEnabled(is_open)
-        if not isinstance(self._inner, NumberEditor):
-            return
-        if is_open:
-            self._inner.set_value(self._last)
-        else:
-            self._last = self._inner.value()
-            self._inner.set_value("")
+    def _click(self, ticked: bool) -> None:
+        """Show a number only while it counts."""
+        if self._number is not None and ticked:
+            self._number.set_value(self._last)
+            self._number.setFocus()
+        elif self._number is not None:
+            self._last = self._number.value()
+            self._number.set_value("")
+        self.edited.emit()
 
-    def _begin(self, is_open: bool) -> None:
-        if is_open:
-            self._inner.setFocus()
+    def _edit(self) -> None:
+        """Tick what a number is typed for."""
+        if self._number is not None:
+            self._tick.setChecked(self._number.value() != "")
         self.edited.emit()
 
 

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 _MOST = 6
 """Rows that are seen at once."""
 
+_HIGH = 22
+"""Pixels of a row."""
+
+_STYLE = f"""
+QListWidget {{ background: transparent; }}
+QListWidget::item {{ height: {_HIGH}px; }}
+"""
+"""Ticks, which napari draws in the colour of its lists, are to be seen."""
+
 _NAME = Qt.ItemDataRole.UserRole
 
 _MOVES = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
@@ -46,8 +55,7 @@ class OrderEditor(Editor):
         super().__init__(parent)
         self._value: tuple[str, ...] = ()
         self._choices: tuple[str, ...] = ()
-        self._texts = TextsEditor()
-        self._texts.set_placeholder(left_out)
+        self._texts = TextsEditor(left_out)
         self._list = _Rows()
         self._list.installEventFilter(WheelGuard(self._list))
         self._buttons = {-1: QPushButton("▲"), 1: QPushButton("▼")}
@@ -129,6 +137,7 @@ class _Rows(QListWidget):
         super().__init__()
         self._held = -1
         self._dragged = False
+        self.setStyleSheet(_STYLE)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -166,8 +175,7 @@ class _Rows(QListWidget):
     def _fit(self) -> None:
         """Be as high as the rows."""
         rows = min(max(self.count(), 1), _MOST)
-        height = max(self.sizeHintForRow(0), self.fontMetrics().height() + 4)
-        self.setFixedHeight(rows * height + 2 * self.frameWidth() + 4)
+        self.setFixedHeight(rows * _HIGH + 2 * self.frameWidth() + 6)
 
     def move_by(self, step: int) -> None:
         """Move the current row up or down."""

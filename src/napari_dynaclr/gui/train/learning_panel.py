@@ -46,7 +46,7 @@ _TEXTS = {
     "smoothness": "smoothness {:.3f}",
     "dynamic_range": "dynamic range {:.3f}",
     "rank": "rank {:.1f}",
-    "seconds": "{:.3g} s",
+    "seconds": "{:.3g} s per epoch",
 }
 
 
