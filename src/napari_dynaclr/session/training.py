@@ -55,14 +55,9 @@ class Training:
         return table.drop_duplicates("epoch", keep="last").reset_index(drop=True)
 
 
-def encoder_file(workspace: Workspace, name: str) -> Path:
-    """File of an encoder that was trained in a workspace."""
-    return workspace.path / "weights" / f"{name}.safetensors"
-
-
 def encoders(workspace: Workspace) -> list[str]:
     """Paths of the encoders that were trained in a workspace, by name."""
-    return sorted(map(str, (workspace.path / "weights").glob("*.safetensors")))
+    return sorted(map(str, workspace.encoder("any").parent.glob("*.safetensors")))
 
 
 def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
@@ -81,7 +76,7 @@ def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
         A row per epoch: ``epoch``, and what was measured of :data:`MEASURES`.
     """
     try:
-        table = pd.read_csv(workspace.path / "weights" / name / "metrics.csv")
+        table = pd.read_csv(workspace.encoder(name).with_suffix("") / "metrics.csv")
     except (OSError, ValueError):  # not there, or cut off while it was written
         return None
     return table if "epoch" in table and len(table) else None

@@ -50,7 +50,8 @@ def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
     table
         A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``,
         ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no
-        room.
+        room. The epoch with the lowest validation loss, which is the one that is kept, has
+        a ring.
     """
     parts = [_PARTS[0], *(part for part in _PARTS[1:] if _known(part, table))]
     heights = [part.height for part in parts]
@@ -89,6 +90,8 @@ def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataF
             markersize=2.6,
             clip_on=False,
         )
+    if "validation_loss" in known:
+        _ring_lowest(axes, epochs, table["validation_loss"].to_numpy(float))
     axes.set_ylabel(part.label, labelpad=3)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3 if part.height < 1 else 4))
     axes.grid(axis="y", color=ink.text, alpha=0.1, linewidth=0.7)
@@ -105,3 +108,17 @@ def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataF
             borderpad=0,
             borderaxespad=0.2,
         )
+
+
+def _ring_lowest(axes: Axes, epochs: np.ndarray, values: np.ndarray) -> None:
+    """Ring the epoch whose weights are kept: the last of those with the lowest value."""
+    best = np.flatnonzero(values == np.nanmin(values))[-1]
+    axes.plot(
+        epochs[best],
+        values[best],
+        "o",
+        markersize=7,
+        markerfacecolor="none",
+        markeredgecolor=_ORANGE,
+        clip_on=False,
+    )

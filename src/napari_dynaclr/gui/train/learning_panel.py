@@ -16,7 +16,7 @@ from napari_dynaclr.gui.charts.ink import ink_of
 from napari_dynaclr.gui.charts.learning import draw_learning
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.training import Training, encoder_file, last_run, read_figures
+from napari_dynaclr.session.training import Training, last_run, read_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,11 +34,12 @@ NOTHING = "No training yet. Its curves appear here while it runs."
 _EVERY = 400
 """Milliseconds between drawings: a small encoder has several epochs in a second."""
 
-_TIP = """<qt><b>Loss</b>: how badly pairs are told from other cells; on validation data, which
-are not learned from, it should fall too.<br><b>Smoothness</b>: how far a cell moves in a frame,
-compared with the distance of any two cells: lower is smoother.<br><b>Dynamic range</b>: how far
-cells get from where they were: higher is wider.<br><b>Rank</b>: in how many directions the
-embedding extends; near 1, it has collapsed.</qt>"""
+_TIP = """<qt><b>Loss</b>: how badly pairs are told from other cells. On cells that are not learned
+from (validation) it should fall, too; the encoder is kept as it was where that was lowest
+(ring).<br><b>Smoothness</b>: how far a cell moves through the embedding in a frame, compared with
+any two times of its track. Lower is smoother.<br><b>Dynamic range</b>: by how much the one is
+less than the other. Higher is better.<br><b>Rank</b>: how many dimensions the embedding makes use
+of. A fall towards 1 means that it collapses.</qt>"""
 
 _TEXTS = {
     "loss": "loss {:.3f}",
@@ -166,7 +167,7 @@ class LearningPanel(View):
                 name = training.name
             if not name:
                 return _Left()
-            file = encoder_file(workspace, name)
+            file = workspace.encoder(name)
             return _Left(
                 name,
                 None if live else read_figures(workspace, name),
