@@ -31,6 +31,7 @@ from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.runner import Runner, RunState
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
+from napari_dynaclr.gui.triton import load_triton
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
@@ -311,6 +312,8 @@ class Workbench(QObject):
         method, _ = resolve(stage, params)
 
         def work(job: Job) -> Any:
+            if method.extra == "torch":
+                load_triton()
             result = method.verb()(dataset.select(fovs), params, job)
             return result, job.notes
 
