@@ -18,8 +18,9 @@ def load_triton() -> None:
     in https://github.com/tensorflow/tensorflow/issues/124205). Where there is no Triton,
     nothing is done.
     """
-    mode = getattr(os, "RTLD_DEEPBIND", None)  # of GNU's C library only
-    found = find_spec("triton") if mode is not None else None
+    if not hasattr(os, "RTLD_DEEPBIND"):  # of GNU's C library only
+        return
+    found = find_spec("triton")
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         for file in Path(folder, "_C").glob("libtriton*.so"):
-            ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL | mode)
+            ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)

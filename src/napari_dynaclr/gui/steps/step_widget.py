@@ -194,9 +194,15 @@ class StepPanel(View):
             self._enable()
             return
         self._missing = ""
+        # Which embedding a map is of is no matter of the method.
+        same = {
+            name: value
+            for name, value in self.form.values().items()
+            if name == "embedding" and name in kind.model_fields
+        }
         self.form.kind = kind
         try:
-            self.form.set_params(kind.parse(recall(self._key(), {})))
+            self.form.set_params(kind.parse(recall(self._key(), {}) | same))
         except InvalidInput:  # remembered by another version, or it has no defaults
             self.form.reset()
         self._fill_choices()

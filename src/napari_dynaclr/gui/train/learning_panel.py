@@ -15,6 +15,7 @@ from napari_dynaclr.gui.charts.charts import Chart
 from napari_dynaclr.gui.charts.ink import ink_of
 from napari_dynaclr.gui.charts.learning import draw_learning
 from napari_dynaclr.gui.latest import Latest
+from napari_dynaclr.gui.steps.progress import duration
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session.training import Training, last_run, read_figures
 
@@ -47,7 +48,6 @@ _TEXTS = {
     "smoothness": "smoothness {:.3f}",
     "dynamic_range": "dynamic range {:.3f}",
     "rank": "rank {:.1f}",
-    "seconds": "{:.3g} s per epoch",
 }
 
 
@@ -196,6 +196,8 @@ class LearningPanel(View):
             for one, text in _TEXTS.items()
             if one in values and np.isfinite(values[one])
         ]
+        if "seconds" in values:
+            told.append(f"after {duration(values['seconds'])}")
         self.values.setText(" · ".join(told))
         self.values.setVisible(bool(told))
         self.chart.setVisible(bool(epoch))
@@ -213,9 +215,7 @@ class LearningPanel(View):
             return training.figures[-1].epoch, training.figures[-1].values
         if table is not None and not self.is_running:
             row = table.iloc[-1]
-            return int(row["epoch"]), {
-                one: float(row[one]) for one in _TEXTS if one in table.columns
-            }
+            return int(row["epoch"]), {str(one): float(row[one]) for one in table.columns}
         return 0, {}
 
     def _draw(self) -> None:
