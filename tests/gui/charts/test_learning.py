@@ -11,6 +11,7 @@ from napari_dynaclr.gui.charts.drawings import Ink
 from napari_dynaclr.gui.charts.learning import draw_learning
 
 EPOCHS = np.arange(1, 7)
+SMOOTH, RANGE = "smooth-\nness ↓", "dynamic\nrange ↑"
 TABLE = pd.DataFrame(
     {
         "epoch": EPOCHS,
@@ -36,12 +37,11 @@ def named(axes):
 
 
 def test_loss_is_above_and_the_embedding_below_it_over_the_same_epochs():
-    loss, embedding, rank = axes_of(TABLE)
+    loss, smoothness, span, rank = axes_of(TABLE)
     assert list(named(loss)) == ["training", "validation"]
-    assert list(named(embedding)) == ["smoothness ↓", "dynamic range ↑"]
-    assert rank.get_ylabel() == "rank"
+    assert [axes.get_ylabel() for axes in (smoothness, span, rank)] == [SMOOTH, RANGE, "rank"]
     np.testing.assert_allclose(named(rank)["rank"].get_ydata(), EPOCHS * 2.0)
-    assert {axes.get_xlim() for axes in (loss, embedding, rank)} == {(1.0, 6.0)}
+    assert {axes.get_xlim() for axes in (loss, smoothness, span, rank)} == {(1.0, 6.0)}
     assert rank.get_xlabel() == "epoch"
 
 
@@ -55,7 +55,7 @@ def test_the_epoch_that_is_kept_has_a_ring():
     ("gone", "labels"),
     [
         (["smoothness", "dynamic_range"], ["loss", "rank"]),
-        (["rank"], ["loss", "embedding"]),
+        (["rank"], ["loss", SMOOTH, RANGE]),
         (["validation_loss", "smoothness", "dynamic_range", "rank"], ["loss"]),
     ],
 )
@@ -68,7 +68,7 @@ def test_what_was_never_measured_takes_no_room(gone, labels):
 
 def test_what_was_not_measured_in_an_epoch_leaves_no_gap():
     table = TABLE.assign(rank=[np.nan, 2.0, np.nan, 4.0, np.nan, 6.0])
-    line = named(axes_of(table)[2])["rank"]
+    line = named(axes_of(table)[3])["rank"]
     np.testing.assert_array_equal(line.get_xdata(), [2, 4, 6])
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.gui.charts.drawings import Ink
 
-_ORANGE, _GREEN = "#e69f00", "#009e73"
+_ORANGE = "#e69f00"
 """Told apart from the ink's accent by the colour-blind, and seen on dark and on light."""
 
 
@@ -30,13 +30,11 @@ class _Part(NamedTuple):
 
 
 _PARTS = (
-    _Part("loss", 1.6, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
-    _Part(
-        "embedding",
-        1.2,
-        {"smoothness": ("smoothness ↓", ""), "dynamic_range": ("dynamic range ↑", _GREEN)},
-    ),
-    _Part("rank", 0.8, {"rank": ("rank", "")}),
+    _Part("loss", 1.7, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
+    # Of scales of their own: in one diagram, the smaller would look like a flat line.
+    _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
+    _Part("dynamic\nrange ↑", 1.0, {"dynamic_range": ("dynamic range", "")}),
+    _Part("rank", 1.0, {"rank": ("rank", "")}),
 )
 
 
@@ -93,7 +91,7 @@ def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataF
     if "validation_loss" in known:
         _ring_lowest(axes, epochs, table["validation_loss"].to_numpy(float))
     axes.set_ylabel(part.label, labelpad=3)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3 if part.height < 1 else 4))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3 if part.height < 1.5 else 4))
     axes.grid(axis="y", color=ink.text, alpha=0.1, linewidth=0.7)
     if len(part.lines) > 1 and known:
         axes.legend(

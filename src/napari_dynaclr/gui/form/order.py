@@ -32,8 +32,12 @@ _HIGH = 22
 _STYLE = f"""
 QListWidget {{ background: transparent; }}
 QListWidget::item {{ height: {_HIGH}px; }}
+QListWidget::indicator {{
+    width: 11px; height: 11px; border: 1px solid #808080; border-radius: 2px;
+}}
+QListWidget::indicator:checked {{ background: #5b7fe0; border-color: #5b7fe0; }}
 """
-"""Ticks, which napari draws in the colour of its lists, are to be seen."""
+"""napari says nothing of ticks in lists: Qt's own are black on black, or cannot be told apart."""
 
 _NAME = Qt.ItemDataRole.UserRole
 

@@ -72,7 +72,8 @@ class RunProgress(QWidget):
     def _progressed(self, progress: Progress) -> None:
         before = self._levels.get(progress.level)
         self._levels = {k: p for k, p in self._levels.items() if k < progress.level}
-        is_new = before is None or before.text != progress.text or before.done > progress.done
+        # Epochs have texts of their own, and are one piece of work.
+        is_new = before is None or before.total != progress.total or before.done > progress.done
         if not self._levels and is_new:
             # From here on: what an earlier run had finished says nothing of the pace.
             self._start = (time.monotonic(), _fraction({progress.level: progress}))

@@ -86,7 +86,7 @@ class LearningPanel(View):
         for label in (self.title, self.values, self.made):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.chart = Chart(self.bench.runner, 330)
+        self.chart = Chart(self.bench.runner, 380)
         self.chart.setToolTip(_TIP)
         self.embed_button = QPushButton("Embed with it")
         self.embed_button.setToolTip("Fill in the form of Embed and project for this encoder.")
