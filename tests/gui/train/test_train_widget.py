@@ -62,9 +62,11 @@ def lines(widget):
     """What is drawn: y values by name, of the drawing that was asked for last."""
     from matplotlib.figure import Figure
 
-    figure = Figure()
-    widget.learning.chart.drawing(figure, widget.learning.chart.ink)
-    return {line.get_label(): list(line.get_ydata()) for axes in figure.axes for line in axes.lines}
+    figure, chart = Figure(), widget.learning.chart
+    if chart.drawing is not None:
+        chart.drawing(figure, chart.ink)
+    found = [line for axes in figure.axes for line in axes.lines]
+    return defaultdict(list, {line.get_label(): list(line.get_ydata()) for line in found})
 
 
 def test_it_learns_from_the_whole_plate_unless_told_otherwise(bench, training, qtbot):
