@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.gui.workbench import Workbench
 
 
+_frozen = 0  # how many modules had been imported when garbage was last told from the rest
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs napari's canvas where there is no OpenGL."""
     if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
@@ -27,6 +32,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "make_napari_viewer" in names:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _imports_are_no_garbage():
+    """Keep the full garbage collections short that napari makes whenever layers go.
+
+    They would look through all that is imported each time: nearly every object there is, hundreds
+    of thousands of PyTorch's alone, and a large part of the time of a test with a window.
+    """
+    global _frozen
+    if len(sys.modules) > _frozen:
+        gc.collect()
+        gc.freeze()
+        _frozen = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)
