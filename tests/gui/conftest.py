@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from plain import plain_bench, show, shut
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
@@ -87,6 +88,14 @@ def empty_bench(make_napari_viewer, idle, qtbot) -> Iterator[Workbench]:
     yield made
     idle(made)
     made.close()
+
+
+@pytest.fixture
+def windowless(processed, qtbot) -> Iterator[Workbench]:
+    """What ``bench`` is, without a window: for tests that look at no canvas, and quicker."""
+    made = plain_bench()
+    yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
+    shut(made, qtbot)
 
 
 @pytest.fixture
