@@ -58,7 +58,7 @@ def judge(
     """
     measured = dataset.select(labels.held_out) if labels.held_out else dataset
     settings = SmoothnessParams(embedding=embedding, standardize=standardize)
-    table = measure_smoothness(measured, settings, job)
+    table = measure_smoothness(measured, settings, job).table
     values = table.set_index("metric")["value"]
     return {
         **_f1(dataset, embedding, labels, job),

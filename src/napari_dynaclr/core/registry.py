@@ -117,6 +117,10 @@ METHODS: tuple[Method, ...] = (
            "evaluation.classification", "ClassificationParams"),
     Method("evaluate", "correlation", "Principal components against engineered features",
            "evaluation.correlation", "CorrelationParams"),
+    Method("evaluate", "divisions", "Trajectories of mothers and daughters around divisions",
+           "evaluation.divisions", "DivisionsParams"),
+    Method("evaluate", "robustness", "What the embedding says where tracks are wrong",
+           "evaluation.robustness", "RobustnessParams"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
 )  # fmt: skip

@@ -11,7 +11,12 @@ from scipy.stats import gaussian_kde
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
-from napari_dynaclr.core.shards import nodes, standardized, vectors
+from napari_dynaclr.evaluation.report import Report
+from napari_dynaclr.evaluation.trajectories import (
+    cosine_distances,
+    read_trajectories,
+    unit_vectors,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,12 +60,12 @@ class SmoothnessParams(Params):
     )
 
 
-def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFrame:
+def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> Report:
     """Measure the embedding of all FOVs together.
 
     Returns
     -------
-    pandas.DataFrame
+    Report
         ``metric`` and ``value``: smoothness, dynamic_range, the mean distances behind
         them, and the number of adjacent pairs.
 
@@ -69,24 +74,16 @@ def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFram
     InvalidInput
         If no track has two successive time points.
     """
-    parts, tracks, times = [], [], []
-    first = 0
-    for fov in job.track(dataset.fovs, "read embedding"):
-        shard = dataset.workspace.embedding(params.embedding, fov)
-        parts.append(vectors(shard))
-        codes = pd.factorize(nodes(shard)["track_id"])[0]
-        tracks.append(codes + first)
-        first += int(codes.max(initial=-1)) + 1
-        times.append(nodes(shard)["t"].to_numpy(int))
-    matrix = standardized(parts) if params.standardize else np.concatenate(parts)
+    found = read_trajectories(dataset, params.embedding, params.standardize, job)
     job.report("distances")
+    tracks, times = (found.cells[name].to_numpy() for name in ("track", "t"))
     adjacent, random = trajectory_distances(
-        matrix, np.concatenate(tracks), np.concatenate(times), params.random_pairs, params.seed
+        found.vectors, tracks, times, params.random_pairs, params.seed
     )
     if not len(adjacent) or not len(random):
         raise InvalidInput("No track has two successive time points: there is nothing to measure.")
     job.report("dynamic range")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "smoothness": [smoothness(adjacent, random)],
             "dynamic_range": [dynamic_range(adjacent, random, params.seed)],
@@ -95,6 +92,7 @@ def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFram
             "adjacent_pairs": [float(len(adjacent))],
         }
     ).melt(var_name="metric", value_name="value")
+    return Report(table)
 
 
 def trajectory_distances(
@@ -127,11 +125,10 @@ def trajectory_distances(
     """
     order = np.lexsort((times, tracks))
     tracks, times = np.asarray(tracks)[order], np.asarray(times)[order]
-    unit = np.asarray(vectors, np.float64)[order]
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = unit_vectors(np.asarray(vectors)[order])
     follows = (tracks[1:] == tracks[:-1]) & (times[1:] == times[:-1] + 1)
     here = np.flatnonzero(follows)
-    adjacent = _distance(unit, here, here + 1)
+    adjacent = cosine_distances(unit, here, here + 1)
 
     # For each node that has a follower, partners anywhere else in its track.
     _, start, length = np.unique(tracks, return_index=True, return_counts=True)
@@ -140,18 +137,7 @@ def trajectory_distances(
     begin, count = (np.repeat(part[which], random_pairs) for part in (start, length))
     shift = 1 + (np.random.default_rng(seed).random(len(one)) * (count - 1)).astype(int)
     other = begin + (one - begin + shift) % np.maximum(count, 1)
-    return adjacent, _distance(unit, one, other)
-
-
-def _distance(
-    unit: NDArray[np.floating], one: NDArray[np.intp], other: NDArray[np.intp]
-) -> NDArray[np.floating]:
-    result = np.empty(len(one))
-    # In blocks: pairs outnumber nodes, and gathering all at once would too.
-    for begin in range(0, len(one), 65_536):
-        part = slice(begin, begin + 65_536)
-        result[part] = 1 - np.einsum("ij,ij->i", unit[one[part]], unit[other[part]])
-    return result
+    return adjacent, cosine_distances(unit, one, other)
 
 
 def smoothness(adjacent: NDArray[np.floating], random: NDArray[np.floating]) -> float:
