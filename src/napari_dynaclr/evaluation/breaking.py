@@ -117,7 +117,7 @@ def _neighbours(
 
 
 def _follow(follower: NDArray[np.intp], t: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Number the chains of cells."""
+    """Give every chain of cells a number, that of its first cell."""
     leader = np.full(len(follower), -1, np.intp)
     has = np.flatnonzero(follower >= 0)
     leader[follower[has]] = has

@@ -12,10 +12,10 @@ from pydantic import Field
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.figures import zoom_on_most
+from napari_dynaclr.core.measures import cosine_distances, smoothness, trajectory_distances
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.evaluation.report import Report
-from napari_dynaclr.evaluation.smoothness import trajectory_distances
-from napari_dynaclr.evaluation.trajectories import Trajectories, cosine_distances, read_trajectories
+from napari_dynaclr.evaluation.trajectories import Trajectories, read_trajectories
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,13 +127,16 @@ def measure(dataset: Dataset, params: DivisionsParams, job: Job) -> Report:
     around = np.concatenate(list(steps.values()))
     values = {
         "divisions": float(len(divisions)),
-        "smoothness_around": float(around.mean() / max(random.mean(), 1e-12)),
-        "smoothness": float(adjacent.mean() / max(random.mean(), 1e-12)),
+        "smoothness_around": smoothness(around, random),
+        "smoothness": smoothness(adjacent, random),
         **_families(cells, divisions, job),
         **{f"step_{step}": float(found.mean()) for step, found in steps.items()},
     }
     table = pd.DataFrame({"metric": list(values), "value": list(values.values())})
-    levels = {"adjacent frames": adjacent.mean(), "random frames": random.mean()}
+    levels = {
+        "adjacent frames": float(adjacent.mean()),
+        "random frames": float(random.mean()),
+    }
     return Report(table, {"": _draw(cells, divisions, steps, levels, params)})
 
 
@@ -146,7 +149,7 @@ def find_divisions(cells: pd.DataFrame) -> list[Division]:
         :data:`~napari_dynaclr.evaluation.trajectories.CELL_COLUMNS`, ordered by track
         and time.
     """
-    rows = cells.groupby("track").indices
+    rows = {track: np.asarray(members) for track, members in cells.groupby("track").indices.items()}
     parents = cells.groupby("track")["parent"].first()
     found = []
     for mother, daughters in parents[parents >= 0].groupby(parents):
@@ -197,7 +200,7 @@ def _families(cells: Trajectories, divisions: list[Division], job: Job) -> dict[
         if len(others):
             for name, value in zip(
                 (n for n in _FAMILIES if n.startswith(what)),
-                (near, others.mean(), (near < others).mean() + (near == others).mean() / 2),
+                (near, others.mean(), np.mean((near < others) + (near == others) / 2)),
                 strict=True,
             ):
                 found[name].append(float(value))
@@ -231,9 +234,10 @@ def _draw(
     params: DivisionsParams,
 ) -> Figure:
     name, points = cells.map(params.projection)
-    # Those that were followed longest on both sides, up to the frames that are drawn.
+    # Those that were followed on both sides for all frames that are drawn, any of them.
+    order = np.random.default_rng(params.seed).permutation(len(divisions))
     chosen = sorted(
-        divisions,
+        (divisions[i] for i in order),
         key=lambda one: (
             -min(params.frames, len(one.mother), *(len(rows) for rows in one.daughters[:2]))
         ),
@@ -241,7 +245,7 @@ def _draw(
     columns = min(3, len(chosen))
     rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(4.2 + 3 * columns, max(3.0 * rows, 3.4)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(4.2, 3 * columns))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(4.2, 3 * columns))[0]
     _draw_steps(left.subplots(), steps, levels)
     grid = right.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(chosen) :]:

@@ -11,11 +11,11 @@ from pydantic import Field
 from sklearn.metrics import roc_auc_score
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.measures import cosine_distances, smoothness, trajectory_distances
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.evaluation.breaking import Broken, break_tracks
 from napari_dynaclr.evaluation.report import Report
-from napari_dynaclr.evaluation.smoothness import smoothness, trajectory_distances
-from napari_dynaclr.evaluation.trajectories import Trajectories, cosine_distances, read_trajectories
+from napari_dynaclr.evaluation.trajectories import Trajectories, read_trajectories
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -219,7 +219,14 @@ def _examples(cells: Trajectories, broken: Broken, count: int = 3) -> list[NDArr
     sides = np.minimum(
         (at[:, None] - here[:, :, 0]).min(axis=1), (here[:, :, 1] - at[:, None]).min(axis=1)
     )
-    return list(pairs[np.argsort(-sides, kind="stable")[:count]])
+    chosen: list[NDArray[np.intp]] = []
+    drawn: set[int] = set()
+    for i in np.argsort(-sides, kind="stable"):
+        tracks = set(broken.tracks[pairs[i, :, 0]].tolist())
+        if len(chosen) < count and not tracks & drawn:
+            chosen.append(pairs[i])
+            drawn |= tracks
+    return chosen
 
 
 def _draw_exchange(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
 from napari_dynaclr.core.errors import MissingInput
+from napari_dynaclr.core.measures import unit_vectors
 from napari_dynaclr.core.shards import PROJECTIONS, nodes, standardized, vectors
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Trajectories:
     @cached_property
     def frames(self) -> dict[tuple[str, int], NDArray[np.intp]]:
         """Rows of the cells of every FOV and time point."""
-        groups = self.cells.groupby(["fov_name", "t"]).indices
+        groups: dict[Any, Any] = dict(self.cells.groupby(["fov_name", "t"]).indices)
         return {(str(fov), int(t)): rows for (fov, t), rows in groups.items()}
 
     def adjacent(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -149,29 +150,3 @@ def _maps(shard: ad.AnnData) -> list[tuple[str, NDArray[np.float32], str]]:
         for name in shard.obsm
         if name.startswith("X_") and name != PROJECTIONS
     ]
-
-
-def unit_vectors(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Scale rows to length 1; a row of zeros stays."""
-    unit = np.asarray(vectors, np.float64)
-    return unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
-
-
-def cosine_distances(
-    unit: NDArray[np.floating], one: NDArray[np.intp], other: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Distances of pairs of rows (dynaclr.txt, Eq. 1), (P,).
-
-    Parameters
-    ----------
-    unit
-        From :func:`unit_vectors`.
-    one, other
-        Rows, (P,).
-    """
-    result = np.empty(len(one))
-    # In blocks: pairs outnumber nodes, and gathering all at once would too.
-    for begin in range(0, len(one), 65_536):
-        part = slice(begin, begin + 65_536)
-        result[part] = 1 - np.einsum("ij,ij->i", unit[one[part]], unit[other[part]])
-    return result
