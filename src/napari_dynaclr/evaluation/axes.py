@@ -24,6 +24,9 @@ _POOL = 0.02
 _LEAST = 20
 """At least so many."""
 
+_GAP = 3
+"""White pixels between patches."""
+
 
 def cells_along(
     components: NDArray[np.floating], count: int, usable: NDArray[np.bool_]
@@ -106,23 +109,26 @@ def draw_patches(
         for batch in iter_patches(fov, part, channels, window, job=job, allow_empty=True):
             for row, patch in zip(batch.rows, batch.patches, strict=True):
                 patches[int(part.index[row])] = patch.max(axis=1)
-    limits = [
-        np.percentile([patch[c] for patch in patches.values()], [1, 99.7])
-        for c in range(len(channels))
-    ]
-    count, rows = chosen.shape[1], len(names) * len(channels)
-    figure = Figure(figsize=(count + 0.8, 1.05 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, count, squeeze=False)
-    for axes in grid.ravel():
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    for k, name in enumerate(names):
-        for c, channel in enumerate(channels):
-            row = grid[k * len(channels) + c]
-            row[0].set_ylabel(f"{name}\n{channel}", fontsize=7)
-            for axes, cell in zip(row, chosen[k], strict=True):
-                image = patches[int(cells.index[cell])][c]
-                axes.imshow(image, cmap="gray", vmin=limits[c][0], vmax=limits[c][1])
-    grid[0, 0].set_title("low", fontsize=8)
-    grid[0, -1].set_title("high", fontsize=8)
+    pictures = np.stack([[patches[int(cells.index[cell])] for cell in row] for row in chosen])
+    low, high = np.percentile(pictures, [1, 99.7], axis=(0, 1, 3, 4))
+    grey = np.clip((np.moveaxis(pictures, 2, -1) - low) / np.maximum(high - low, 1e-9), 0, 1)
+    mosaic = _mosaic(np.moveaxis(grey, -1, 1).reshape(-1, *grey.shape[1:4]))
+    # One image: a grid of many axes takes a minute to lay out.
+    count, rows = chosen.shape[1], len(mosaic) / (size + _GAP)
+    figure = Figure(figsize=(count + 1, rows + 0.6), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1)
+    places = (np.arange(round(rows)) + 0.5) * (size + _GAP)
+    labels = [f"{name}\n{channel}" for name in names for channel in channels]
+    axes.set_yticks(places, labels, fontsize=8)
+    axes.set_xticks([size / 2, len(mosaic[0]) - size / 2], ["low", "high"], fontsize=8)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
     return figure
+
+
+def _mosaic(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Lay pictures (rows, columns, Y, X) out beside each other, white between them."""
+    framed = np.pad(rows, [(0, 0), (0, 0), (0, _GAP), (0, _GAP)], constant_values=1.0)
+    across: NDArray[np.floating] = np.moveaxis(framed, 2, 1)
+    return across.reshape(len(rows) * framed.shape[2], -1)
