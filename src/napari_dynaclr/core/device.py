@@ -61,15 +61,20 @@ def choose_device(wanted: Device = Device.AUTO) -> Device:
     return wanted
 
 
-def require_networks() -> None:
+def require_networks(*more: str) -> None:
     """Check that what networks need is installed, before anything is downloaded for them.
+
+    Parameters
+    ----------
+    *more
+        Packages that are needed beside torch, timm and safetensors.
 
     Raises
     ------
     MissingExtra
-        If torch, timm or safetensors is not.
+        If one of them is not there.
     """
-    for package in ("torch", "timm", "safetensors"):
+    for package in ("torch", "timm", "safetensors", *more):
         if find_spec(package) is None:
             raise MissingExtra(package, "torch")
 

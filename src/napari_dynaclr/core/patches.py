@@ -133,9 +133,8 @@ def crop(
     tuple
         Patches (N, C, z, y, x) and, per patch, whether the window met the edge (N,).
     """
-    extent, window = np.asarray(frame.shape[1:]), np.asarray(size)
-    starts = np.floor(centres - (window - 1) / 2 + 0.5).astype(int)
-    at_border = ((starts < 0) | (starts + window > extent)).any(axis=1)
+    extent, window = np.asarray(frame.shape[1:], int), np.asarray(size, int)
+    starts, at_border = _starts(centres, window, extent)
     if border == "clamp":
         # Where the window exceeds the image, clamping cannot help: pad evenly there.
         room = extent - window
@@ -149,3 +148,26 @@ def crop(
     for patch, (z, y, x) in zip(patches, starts, strict=True):
         patch[:] = frame[:, z : z + size[0], y : y + size[1], x : x + size[2]]
     return patches, at_border
+
+
+def meets_border(
+    centres: NDArray[np.floating], size: tuple[int, ...], extent: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Return whether windows leave the image, (N,).
+
+    Parameters
+    ----------
+    centres
+        Centre of each window in pixels, (N, D).
+    size, extent
+        Of a window and of the image, in pixels, D each.
+    """
+    return _starts(centres, np.asarray(size, int), np.asarray(extent, int))[1]
+
+
+def _starts(
+    centres: NDArray[np.floating], window: NDArray[np.int_], extent: NDArray[np.int_]
+) -> tuple[NDArray[np.int_], NDArray[np.bool_]]:
+    """First pixels of windows, and whether they leave the image."""
+    starts = np.floor(centres - (window - 1) / 2 + 0.5).astype(int)
+    return starts, ((starts < 0) | (starts + window > extent)).any(axis=1)

@@ -183,16 +183,35 @@ class Workspace:
         InvalidInput
             If another process is at work on it.
         """
-        lock = FileLock(self.path / ".locks" / f"{result}.{fov.file_name}", timeout=0)
-        lock_folder = self.path / ".locks"
-        lock_folder.mkdir(parents=True, exist_ok=True)
+        busy = (
+            f"Another process is working on the {result} of FOV {fov.name}: wait for it, or "
+            "give every process FOVs of its own with --fov."
+        )
+        with self._held(f"{result}.{fov.file_name}", busy):
+            yield
+
+    @contextmanager
+    def claim_encoder(self, name: str) -> Iterator[None]:
+        """Keep other processes from training an encoder of the same name.
+
+        Raises
+        ------
+        InvalidInput
+            If another process is at work on it.
+        """
+        busy = f"Another process is training '{name}': wait for it, or choose another name."
+        with self._held(f"weights.{name}", busy):
+            yield
+
+    @contextmanager
+    def _held(self, name: str, busy: str) -> Iterator[None]:
+        locks = self.path / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / name, timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise InvalidInput(
-                f"Another process is working on the {result} of FOV {fov.name}: wait for it, or "
-                "give every process FOVs of its own with --fov."
-            ) from None
+            raise InvalidInput(busy) from None
         try:
             yield
         finally:
@@ -279,6 +298,10 @@ class Workspace:
 
         self.require(f"embeddings.{name}", fov, f"embedding '{name}'", "embed")
         return read_shard(self.shard(name, fov))
+
+    def encoder(self, name: str) -> Path:
+        """Weights of an encoder that was trained here; its training's files are beside it."""
+        return self.path / "weights" / f"{name}.safetensors"
 
     @property
     def journal(self) -> Path:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.normalize import Statistics
+    from napari_dynaclr.core.patches import Border
 
 PIECE_BYTES = 32 << 20
 """Memory of the patches that are read at a time."""
@@ -45,6 +46,12 @@ class Window:
         How each channel is normalised, see :data:`~napari_dynaclr.embedding.scaling.MODES`.
     allow_empty
         Take frames of nothing but zeros or NaN as they are.
+    border
+        What to do where a patch leaves the image, see
+        :func:`~napari_dynaclr.core.patches.iter_patches`.
+    inner
+        Side of the middle of a patch that "cell-percentiles" are of, in pixels: of a wider
+        patch, that which the network will see. All of it if None.
     """
 
     channels: tuple[str, ...]
@@ -52,6 +59,8 @@ class Window:
     z_start: int | None
     modes: tuple[Mode, ...]
     allow_empty: bool = False
+    border: Border = "clamp"
+    inner: int | None = None
 
     @property
     def most(self) -> int:
@@ -171,6 +180,7 @@ def _read(
         tracks.iloc[place],
         window.channels,
         window.size,
+        window.border,
         most=window.most,
         z_start=z_start,
         allow_empty=window.allow_empty,
@@ -179,5 +189,5 @@ def _read(
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 16)) as pool:
         for batch in batches:
             whole = np.isfinite(batch.patches.sum(axis=(1, 2, 3, 4), dtype=np.float64))
-            pixels = scale_patches(batch.patches, window.modes, known, pool)
+            pixels = scale_patches(batch.patches, window.modes, known, pool, window.inner)
             yield CellPatches(batch.t, place[batch.rows], pixels, batch.at_border, ~whole)

@@ -35,6 +35,7 @@ def scale_patches(
     modes: Sequence[Mode],
     statistics: Sequence[Statistics],
     pool: Executor,
+    inner: int | None = None,
 ) -> NDArray[np.float32]:
     """Normalise patches, every channel in its way.
 
@@ -51,6 +52,8 @@ def scale_patches(
         Of the FOV, for every channel; used by "mean-std" and "fov-percentiles".
     pool
         Threads among which the patches are divided.
+    inner
+        Side of the middle that "cell-percentiles" are of, in pixels; all of a patch if None.
 
     Returns
     -------
@@ -59,13 +62,14 @@ def scale_patches(
     """
     result = np.empty(patches.shape, np.float32)
     dead = np.zeros(patches.shape[:2], bool)
+    seen = _middle(patches.shape[-2:], inner)
 
     def fill(i: int) -> None:
         result[i] = patches[i]
         for c, (mode, known) in enumerate(zip(modes, statistics, strict=True)):
             dead[i, c] = _mend(result[i, c])
             if mode == "cell-percentiles":
-                _stretch(result[i, c], *percentile_range(result[i, c]))
+                _stretch(result[i, c], *percentile_range(result[i, c][seen]))
             elif mode == "fov-percentiles":
                 _stretch(result[i, c], known["median"], known["p99"])
             elif mode == "mean-std":
@@ -78,6 +82,12 @@ def scale_patches(
             _stretch(result[:, c], *percentile_range(result[:, c]))
     result[dead] = 0
     return result
+
+
+def _middle(shape: tuple[int, ...], side: int | None) -> tuple[Any, ...]:
+    """Return what to index with for the middle of an image, of that side at most."""
+    starts = [0 if side is None else max((n - side) // 2, 0) for n in shape]
+    return (..., *(slice(start, n - start) for start, n in zip(starts, shape, strict=True)))
 
 
 def _mend(image: NDArray[np.float32]) -> bool:

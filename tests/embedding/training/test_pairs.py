@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.embedding.training.pairs import Nodes, PairSampler, frames_of
+from napari_dynaclr.embedding.training.pairs import Nodes, PairSampler, balanced, frames_of
 
 
 def nodes(rows):
-    """Nodes of (dataset, fov, track, parent, t) each; the group is the FOV."""
+    """Nodes of (dataset, fov, track, parent, t) each."""
     table = np.array(rows, np.int64).reshape(-1, 5)
     dataset, fov, track, parent, t = table.T
-    return Nodes(dataset, fov, track, parent, t, fov)
+    return Nodes(dataset, fov, track, parent, t)
 
 
 def track(number, times, fov=0, parent=-1, dataset=0):
@@ -31,9 +31,9 @@ MOVIE = nodes(
 )
 
 
-def drawn(sampler, size=4, seeds=40):
+def drawn(sampler, seeds=40):
     for seed in range(seeds):
-        yield from sampler.epoch(size, seed=seed)
+        yield sampler.draw(seed)
 
 
 def root(node):
@@ -99,27 +99,31 @@ def test_each_dataset_has_its_own_offset_and_its_own_negatives():
         np.testing.assert_array_equal(both.dataset[batch.negative], both.dataset[batch.anchor])
 
 
-def test_an_epoch_has_every_anchor_once_and_processes_share_it():
+def test_every_anchor_is_drawn_once_in_an_order_of_the_seed():
     sampler = PairSampler(MOVIE, "time-aware", {0: 1})
-    whole = np.concatenate([batch.anchor for batch in sampler.epoch(1, seed=3)])
+    whole = sampler.draw(3).anchor
     assert sorted(whole) == sampler.anchors.tolist()
-    parts = [
-        np.concatenate([b.anchor for b in sampler.epoch(1, seed=3, rank=rank, ranks=2)])
-        for rank in range(2)
-    ]
-    assert len(parts[0]) == len(parts[1]) == len(whole) // 2
-    assert len({*parts[0], *parts[1]}) == 2 * (len(whole) // 2)
-    again = np.concatenate([batch.anchor for batch in sampler.epoch(1, seed=3)])
-    np.testing.assert_array_equal(whole, again)
-    other = np.concatenate([batch.anchor for batch in sampler.epoch(1, seed=4)])
-    assert whole.tolist() != other.tolist()
+    np.testing.assert_array_equal(whole, sampler.draw(3).anchor)
+    assert whole.tolist() != sampler.draw(4).anchor.tolist()
+    twice = sampler.draw(3, 2 * len(whole)).anchor
+    assert sorted(twice) == sorted([*whole, *whole])
+
+
+def test_only_the_rows_among_which_to_choose_are_anchors():
+    among = MOVIE.t < 2
+    sampler = PairSampler(MOVIE, "time-aware", {0: 1}, among=among)
+    assert set(sampler.anchors) == set(PairSampler(MOVIE, "time-aware", {0: 1}).anchors) & set(
+        np.flatnonzero(among)
+    )
+    batch = sampler.draw(0)
+    assert MOVIE.t[batch.positive].max() == 2
 
 
 def test_balanced_groups_give_equally_many_anchors():
     uneven = nodes([*(row for k in range(1, 10) for row in track(k, range(20))),
                     *track(1, range(20), fov=1), *track(2, range(20), fov=1)])  # fmt: skip
-    sampler = PairSampler(uneven, "time-aware", {0: 1}, balanced=True)
-    groups = np.concatenate([uneven.group[b.anchor] for b in sampler.epoch(50, length=4000)])
+    sampler = PairSampler(uneven, "time-aware", {0: 1}, weights=balanced(uneven.fov))
+    groups = uneven.fov[sampler.draw(0, 4000).anchor]
     assert abs((groups == 1).mean() - 0.5) < 0.05
 
 
@@ -141,7 +145,7 @@ def test_tracks_in_a_circle_end():
     circle = nodes(track(1, range(3), parent=2) + track(2, range(3), parent=1)
                    + track(5, range(6)) + track(6, range(6)))  # fmt: skip
     sampler = PairSampler(circle, "time-aware", {0: 4})
-    assert len(list(sampler.epoch(1))) == 4
+    assert len(sampler.draw().anchor) == 4
 
 
 @settings(deadline=None, max_examples=60)
@@ -175,8 +179,8 @@ def test_pairs_are_those_found_the_plain_way(seed, tau, lineage, strategy):
         sampler = PairSampler(movie, strategy, {0: tau}, lineage=lineage)
     except InvalidInput:
         return
-    for batch in sampler.epoch(1, seed=seed):
-        a, p = int(batch.anchor[0]), int(batch.positive[0])
+    batch = sampler.draw(seed)
+    for a, p in zip(batch.anchor.tolist(), batch.positive.tolist(), strict=True):
         _, f, k, _, t = rows[a]
         assert p in (later(f, k, t + tau) if strategy == "time-aware" else {a})
 

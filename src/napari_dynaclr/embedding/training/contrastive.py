@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from napari_dynaclr.core.background import in_background
+from napari_dynaclr.core.dataset import open_dataset
+from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.params import Params, check_name
 from napari_dynaclr.embedding.scaling import MODES, Mode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.registry import Method
 
 _LEARNED = tuple(mode for mode in get_args(Mode) if mode != "batch-percentiles")
 
@@ -18,7 +28,7 @@ class ContrastiveParams(Params):
     name: str = Field(
         "encoder",
         title="Name",
-        description="Name of the encoder: it is kept as weights/NAME.safetensors among the results.",
+        description="Name of the encoder; it is kept as weights/NAME.safetensors in the results.",
     )
     channels: tuple[str, ...] = Field(
         (),
@@ -297,3 +307,16 @@ class ContrastiveParams(Params):
         if self.fine_tune == "head" and not self.start_from:
             raise ValueError("the head alone can be trained of an encoder only: set start_from")
         return self
+
+
+def fit(dataset: Dataset, params: ContrastiveParams, job: Job, method: Method) -> pd.DataFrame:
+    """Train as the settings say; see :func:`~napari_dynaclr.embedding.training.stage.train`."""
+    require_networks("lightning", "monai", "tensorboard")
+    datasets = [dataset, *(open_dataset(path) for path in params.also)]
+
+    def load() -> Any:  # torch and Lightning take seconds to import
+        from napari_dynaclr.embedding.training import run
+
+        return run
+
+    return cast("pd.DataFrame", in_background(load, job).run(datasets, params, method, job))

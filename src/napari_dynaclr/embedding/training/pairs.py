@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,8 +37,6 @@ class Nodes:
         Track, and the track that it was born from, -1 without, (N,).
     t
         Time point, (N,).
-    group
-        Number of the well or the state, for balancing, (N,).
     """
 
     dataset: NDArray[np.int64]
@@ -46,10 +44,13 @@ class Nodes:
     track: NDArray[np.int64]
     parent: NDArray[np.int64]
     t: NDArray[np.int64]
-    group: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.t)
+
+    def take(self, rows: NDArray[Any]) -> Nodes:
+        """Return some rows, by position or mask."""
+        return Nodes(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,18 @@ class Batch:
     anchor: NDArray[np.intp]
     positive: NDArray[np.intp]
     negative: NDArray[np.intp]
+
+
+def balanced(groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weights with which every group is drawn as often as any other, (N,).
+
+    Parameters
+    ----------
+    groups
+        Number of the group of each row, (N,).
+    """
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return 1.0 / (len(sizes) * sizes[number])
 
 
 def frames_of(tau: float, unit: Literal["frames", "min"], interval_min: float | None) -> int:
@@ -117,8 +130,10 @@ class PairSampler:
         Offset in frames by number of the dataset; for the time-aware strategy.
     lineage
         Whether positives may be daughters.
-    balanced
-        Whether every group gives as many anchors as any other, by drawing with replacement.
+    weights
+        How often a row is wanted as anchor, relative to others, (N,); all alike if None.
+    among
+        Which rows may be anchors, (N,) bool; all if None.
 
     Raises
     ------
@@ -133,9 +148,10 @@ class PairSampler:
         tau: Mapping[int, int] | None = None,
         *,
         lineage: bool = True,
-        balanced: bool = False,
+        weights: NDArray[np.floating] | None = None,
+        among: NDArray[np.bool_] | None = None,
     ) -> None:
-        self._nodes, self._strategy, self._balanced = nodes, strategy, balanced
+        self._nodes, self._strategy, self._weights = nodes, strategy, weights
         self._family = _families(nodes)
         everyone = np.arange(len(nodes), dtype=np.intp)
         if strategy == "time-aware":
@@ -146,7 +162,9 @@ class PairSampler:
             self._anchors, self._starts = everyone, np.arange(len(nodes) + 1)
             self._candidates = everyone
             self._pool = _Pool(np.zeros_like(nodes.t), np.zeros_like(nodes.t))
-        self._drop_lonely()
+        self._keep(self._have_negatives())
+        if among is not None:
+            self._keep(among[self._anchors])
         if not len(self._anchors):
             raise InvalidInput(
                 "No cell has both a positive and a negative: is tau longer than the tracks, or is "
@@ -158,64 +176,52 @@ class PairSampler:
         """Rows that can be anchors, ascending."""
         return self._anchors
 
-    def _drop_lonely(self) -> None:
-        """Keep the anchors that have a negative to choose."""
+    def _have_negatives(self) -> NDArray[np.bool_]:
         where = self._pool.number(self._candidates[self._starts[:-1]])
-        several = self._pool.varied(self._other_key())[where]
+        return self._pool.varied(self._other_key())[where]
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
         counts = np.diff(self._starts)
-        kept = np.repeat(several, counts)
-        self._candidates = self._candidates[kept]
-        self._starts = np.concatenate([[0], np.cumsum(counts[several])])
-        self._anchors = self._anchors[several]
+        self._candidates = self._candidates[np.repeat(kept, counts)]
+        self._starts = np.concatenate([[0], np.cumsum(counts[kept])])
+        self._anchors = self._anchors[kept]
 
     def _other_key(self) -> NDArray[np.int64]:
         """Return what must differ between an anchor and its negative, (N,)."""
         classical = self._strategy == "classical"
         return np.arange(len(self._nodes)) if classical else self._family
 
-    def epoch(
-        self, size: int, seed: int = 0, rank: int = 0, ranks: int = 1, length: int | None = None
-    ) -> Iterator[Batch]:
-        """Draw the batches of one epoch, for one of several processes.
+    def draw(self, seed: int | Sequence[int] = 0, length: int | None = None) -> Batch:
+        """Draw anchors in random order, and a positive and a negative for each.
 
         Parameters
         ----------
-        size
-            Anchors per batch and process.
         seed
-            Of the epoch: the same in all processes, another in every epoch.
-        rank, ranks
-            Which process, of how many. All get equally many batches, of different anchors.
+            Equal seeds give equal pairs.
         length
-            Anchors of the epoch, of all processes; as many as there are by default.
-
-        Yields
-        ------
-        Batch
-            Whole ones only: batch statistics of a small rest are poor.
+            How many; as many as there are anchors by default, which then are all drawn
+            once, unless they have weights.
         """
-        generator = np.random.default_rng([seed, 0])
-        chosen = self._draw(length or len(self._anchors), generator)
-        own = chosen[rank::ranks][: len(chosen) // ranks]
-        own_generator = np.random.default_rng([seed, 1 + rank])
-        for start in range(0, len(own) - size + 1, size):
-            yield self._batch(own[start : start + size], own_generator)
-
-    def _draw(self, length: int, generator: np.random.Generator) -> NDArray[np.intp]:
-        """Draw places in the list of anchors."""
+        generator = np.random.default_rng(seed)
         count = len(self._anchors)
-        if self._balanced:
-            groups = self._nodes.group[self._anchors]
-            _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-            share = 1.0 / (len(sizes) * sizes[number])
-            return generator.choice(count, length, p=share)
-        rounds = [generator.permutation(count) for _ in range(-(-length // count))]
-        return np.concatenate(rounds)[:length]
-
-    def _batch(self, places: NDArray[np.intp], generator: np.random.Generator) -> Batch:
+        length = count if length is None else length
+        if self._weights is not None:
+            share = self._weights[self._anchors]
+            places = generator.choice(count, length, p=share / share.sum())
+        else:
+            rounds = [generator.permutation(count) for _ in range(-(-length // count))]
+            places = np.concatenate([np.zeros(0, np.intp), *rounds])[:length]
         first, last = self._starts[places], self._starts[places + 1]
         positive = self._candidates[generator.integers(first, last)]
         anchor = self._anchors[places]
+        return Batch(anchor, positive, self._negatives(anchor, positive, generator))
+
+    def _negatives(
+        self,
+        anchor: NDArray[np.intp],
+        positive: NDArray[np.intp],
+        generator: np.random.Generator,
+    ) -> NDArray[np.intp]:
         differ = self._other_key()
         negative = np.full(len(anchor), -1, np.intp)
         open_ = np.arange(len(anchor))
@@ -230,7 +236,7 @@ class PairSampler:
             others = self._pool.members(positive[one])
             others = others[differ[others] != differ[anchor[one]]]
             negative[one] = generator.choice(others)
-        return Batch(anchor, positive, negative)
+        return negative
 
 
 class _Pool:

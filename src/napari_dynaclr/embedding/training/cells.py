@@ -1,0 +1,226 @@
+"""The cells that an encoder learns from: tracked nodes of all datasets, and their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.patches import meets_border
+from napari_dynaclr.embedding.cell_patches import Window, read_cells
+from napari_dynaclr.embedding.training.pairs import Nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+
+
+@dataclass(frozen=True)
+class Source:
+    """A FOV to learn from.
+
+    Attributes
+    ----------
+    number
+        Of its dataset.
+    dataset, fov
+        Where the pixels are.
+    tracks
+        The cells of its tracks table that are learned from.
+    """
+
+    number: int
+    dataset: Dataset
+    fov: Fov
+    tracks: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells to learn from.
+
+    Attributes
+    ----------
+    sources
+        Their FOVs.
+    nodes
+        A row each; ``fov`` counts the sources.
+    place
+        Row of each in the table of its source, (N,).
+    """
+
+    sources: tuple[Source, ...]
+    nodes: Nodes
+    place: NDArray[np.intp]
+
+    def of(self, sources: Sequence[int]) -> NDArray[np.intp]:
+        """Return the rows of some sources, by number."""
+        return np.flatnonzero(np.isin(self.nodes.fov, sources))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Patches of some cells, in memory.
+
+    Attributes
+    ----------
+    rows
+        The cells, ascending, (N,).
+    patches
+        Normalised, (N, C, Z, Y, X) float16: half the memory, and finer than the noise.
+    """
+
+    rows: NDArray[np.intp]
+    patches: NDArray[np.float16]
+
+    def at(self, rows: NDArray[np.intp]) -> NDArray[np.float16]:
+        """Return the patches of some of the cells, in their order."""
+        return self.patches[np.searchsorted(self.rows, rows)]
+
+
+def gather(
+    datasets: Sequence[Dataset], window: Window, *, keep_border: bool, job: Job
+) -> tuple[Cells, int]:
+    """Gather the tracked cells of all FOVs.
+
+    Parameters
+    ----------
+    datasets
+        Tracked ones.
+    window
+        The patches that are cut out: wider than those that the network sees.
+    keep_border
+        Whether cells whose patch leaves the image are kept.
+    job
+        Progress and cancelling.
+
+    Returns
+    -------
+    tuple
+        The cells, and how many were left out at the border.
+
+    Raises
+    ------
+    MissingInput
+        If a FOV has not been tracked.
+    InvalidInput
+        If none is left.
+    """
+    sources: list[Source] = []
+    whole = 0
+    fovs = [(i, dataset, fov) for i, dataset in enumerate(datasets) for fov in dataset.fovs]
+    for number, dataset, fov in job.track(fovs, "read tracks"):
+        dataset.workspace.require("tracks", fov, "tracks", "track")
+        tracks = dataset.workspace.tracks(fov)
+        whole += len(tracks)
+        if not keep_border:
+            centres = tracks[["y", "x"]].to_numpy(float)
+            outside = meets_border(centres, window.size[1:], fov.shape[2:])
+            tracks = tracks[~outside]
+        sources.append(Source(number, dataset, fov, tracks.reset_index(drop=True)))
+    left = sum(len(source.tracks) for source in sources)
+    if not whole:
+        raise InvalidInput("There is no tracked cell to learn from: track FOVs with cells in them.")
+    if not left:
+        raise InvalidInput(
+            f"All cells are so near to the edge that patches of {window.size[1]} pixels, which "
+            "rotated ones are cut from, leave the image: choose a smaller patch_size, or border "
+            "'reflect'."
+        )
+    return Cells(tuple(sources), _nodes(sources), _places(sources)), whole - left
+
+
+def _nodes(sources: Sequence[Source]) -> Nodes:
+    def column(name: str) -> NDArray[np.int64]:
+        return np.concatenate([source.tracks[name].to_numpy(np.int64) for source in sources])
+
+    counts = [len(source.tracks) for source in sources]
+    return Nodes(
+        dataset=np.repeat(np.array([source.number for source in sources], np.int64), counts),
+        fov=np.repeat(np.arange(len(sources), dtype=np.int64), counts),
+        track=column("track_id"),
+        parent=column("parent_track_id"),
+        t=column("t"),
+    )
+
+
+def _places(sources: Sequence[Source]) -> NDArray[np.intp]:
+    return np.concatenate([np.arange(len(source.tracks), dtype=np.intp) for source in sources])
+
+
+def hold_out(
+    cells: Cells, fraction: float, unit: str, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], str]:
+    """Divide the cells into those to train with and those to validate with, by FOV or well.
+
+    Parameters
+    ----------
+    cells
+        All cells.
+    fraction
+        Of the FOVs or wells to hold out; one at least, unless it is 0.
+    unit
+        "fov" or "well".
+    seed
+        For the choice.
+
+    Returns
+    -------
+    tuple
+        Rows to train with, rows to validate with, and what to tell the user.
+    """
+    names = [
+        f"{one.number}|{one.fov.name if unit == 'fov' else one.fov.name.rpartition('/')[0]}"
+        for one in cells.sources
+    ]
+    units = sorted({names[i] for i in np.unique(cells.nodes.fov)})
+    if not fraction or len(units) < 2:
+        told = f"There is one {unit} only: nothing is held out." if fraction else ""
+        return np.arange(len(cells.nodes)), np.zeros(0, np.intp), told
+    count = min(max(round(fraction * len(units)), 1), len(units) - 1)
+    generator = np.random.default_rng(seed)
+    chosen = set(generator.choice(units, count, replace=False).tolist())
+    held = [i for i, name in enumerate(names) if name in chosen]
+    told = ", ".join(sorted({name.partition("|")[2] for name in chosen}))
+    rest = [i for i in range(len(names)) if i not in held]
+    return cells.of(rest), cells.of(held), f"Held out for validation: {told}."
+
+
+def read_patches(cells: Cells, rows: NDArray[np.intp], window: Window, job: Job) -> Pixels:
+    """Read the patches of some cells; every chunk of the images once.
+
+    Parameters
+    ----------
+    cells
+        All cells.
+    rows
+        Which, ascending, (N,).
+    window
+        The patches.
+    job
+        For cancelling; told of NaN in the images.
+    """
+    patches = np.empty((len(rows), len(window.channels), *window.size), np.float16)
+    damaged = 0
+    for number in np.unique(cells.nodes.fov[rows]):
+        source = cells.sources[number]
+        here = np.flatnonzero(cells.nodes.fov[rows] == number)
+        table = source.tracks.iloc[cells.place[rows[here]]]
+        times = sorted(set(table["t"]))
+        for piece in read_cells(source.dataset, source.fov, table, times, window, job):
+            job.check()
+            patches[here[piece.rows]] = piece.pixels
+            damaged += int(piece.has_nan.sum())
+    if damaged:
+        note = "Some patches have NaN in them: these pixels were set to the patch's median."
+        if note not in job.notes:
+            job.note(note)
+    return Pixels(rows, patches)

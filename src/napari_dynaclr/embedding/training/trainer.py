@@ -1,0 +1,116 @@
+"""Lightning's trainer, set up for a job: quiet, with checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from napari_dynaclr.core.atomic import atomic_file, remove
+from napari_dynaclr.core.device import Device
+
+if TYPE_CHECKING:
+    from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
+
+# Lightning 2.6 asks PyTorch something in an old way; users can do nothing about it.
+warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")
+
+LAST = "last.ckpt"
+"""Checkpoint of the last finished epoch, in Lightning's form."""
+
+_ACCELERATORS = {Device.CUDA: "gpu", Device.MPS: "mps", Device.CPU: "cpu"}
+
+
+class AtomicCheckpoints(CheckpointIO):
+    """Writes checkpoints in one go, and reads them without unpickling anything."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; a killed program leaves the one before."""
+        with atomic_file(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint."""
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return found
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint."""
+        remove(Path(path))
+
+
+class KeepLast(Checkpoint):
+    """Keeps the state after every epoch.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoint."""
+        trainer.save_checkpoint(self._path)
+
+
+def make_trainer(params: ContrastiveParams, device: Device, folder: Path) -> pl.Trainer:
+    """Set up the trainer.
+
+    Parameters
+    ----------
+    params
+        Precision, devices, nodes, epochs and patience.
+    device
+        Where to train.
+    folder
+        For the checkpoint and TensorBoard's log, in ``tensorboard/``.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    callbacks: list[Callback] = [KeepLast(folder / LAST)]
+    if params.patience is not None:
+        callbacks.append(
+            EarlyStopping(
+                "validation_loss",
+                patience=params.patience,
+                strict=False,
+                check_on_train_epoch_end=True,
+            )
+        )
+    several = params.devices * params.num_nodes > 1
+    return pl.Trainer(
+        accelerator=_ACCELERATORS[device],
+        devices=params.devices,
+        num_nodes=params.num_nodes,
+        strategy="ddp" if several else "auto",
+        sync_batchnorm=several and device is Device.CUDA,
+        precision=_precision(params.precision, device),
+        max_epochs=params.epochs,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+
+
+def _precision(wanted: str, device: Device) -> Any:
+    if device is Device.CUDA and wanted != "full":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if wanted == "mixed" else "32-true"
