@@ -27,6 +27,9 @@ def compare(dataset: Dataset, params: Params | None = None, job: Job | None = No
     again, so a comparison that was stopped goes on where it stopped. Annotations and
     predictions of the user stay as they are.
 
+    An encoder of other settings is not overwritten: give a comparison with other
+    settings a name of its own.
+
     Writes ``evaluation/comparison.csv``, the same as a table to paste
     (``comparison.md``), and PHATE maps of the cells measured, coloured by state
     (``comparison-states.png``) and time (``comparison-time.png``).
@@ -53,7 +56,8 @@ def compare(dataset: Dataset, params: Params | None = None, job: Job | None = No
     MissingInput
         If a FOV has not been tracked.
     InvalidInput
-        If the truth is not of this dataset, or shows one state only.
+        If the truth is not of this dataset, or shows one state only, or an encoder was
+        trained with other settings before.
     MissingExtra
         If torch is not installed.
     """
@@ -72,7 +76,7 @@ def compare(dataset: Dataset, params: Params | None = None, job: Job | None = No
     method, params = resolve("compare", params)
     settings: CompareParams = params  # type: ignore[assignment] # compare's only method
     workspace = dataset.workspace
-    require_networks()
+    require_networks("lightning", "monai", "tensorboard")
     with recorded(dataset, method, settings):
         for fov in dataset.fovs:
             workspace.require("tracks", fov, "tracks", "track")
@@ -87,8 +91,9 @@ def compare(dataset: Dataset, params: Params | None = None, job: Job | None = No
             about = {"experiment": one.title, "embedding": one.embedding}
             rows.append({**about, **scores, "dimensions": dimensions})
         table = pd.DataFrame(rows)
-        file = workspace.evaluation("comparison")
-        pictures = file.with_name("comparison-states.png"), file.with_name("comparison-time.png")
+        title = f"comparison-{settings.name}" if settings.name else "comparison"
+        file = workspace.evaluation(title)
+        pictures = file.with_name(f"{title}-states.png"), file.with_name(f"{title}-time.png")
         measured = dataset.select(labels.held_out) if labels.held_out else dataset
         draw_maps(measured, shown, labels, pictures, job)
         write_csv(file, table)

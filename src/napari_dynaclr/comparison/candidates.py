@@ -50,7 +50,7 @@ def candidates(
 ) -> tuple[list[Candidate], list[str]]:
     """List what is to be compared, and say what is left out because it cannot be had."""
     left_out: list[str] = []
-    found = [_encoder(name) for name in params.encoders]
+    found = [_encoder(name, params.named(name)) for name in params.encoders]
     if "imagenet" in params.baselines:
         try:
             weights = (
@@ -68,7 +68,9 @@ def candidates(
                 job.note(line)
             channels = imagenet_channels(dataset, params)
             title = f"ImageNet pretrained ({', '.join(channels)})"
-            found.append(Candidate("imagenet", title, _imagenet(str(weights.path), channels)))
+            # Not "imagenet", as the user's own embedding is called.
+            name = params.named("imagenet-convnext")
+            found.append(Candidate(name, title, _imagenet(str(weights.path), name, channels)))
     if "features" in params.baselines:
         found.append(Candidate(FEATURES, "Engineered features", _features, standardize=True))
     if not found:
@@ -76,15 +78,15 @@ def candidates(
     return found, left_out
 
 
-def _encoder(name: str) -> Candidate:
-    strategy, loss = ENCODERS[name]
+def _encoder(way: str, name: str) -> Candidate:
+    strategy, loss = ENCODERS[way]
 
     def make(dataset: Dataset, params: CompareParams, held_out: tuple[str, ...], job: Job) -> None:
         shared = {one: getattr(params, one) for one in SHARED}
         learnable = [fov for fov in dataset.fov_names if fov not in held_out]
         how = settings("train", "dynaclr", name=name, strategy=strategy, loss=loss, **shared)
         train(dataset.select(learnable), how, job)
-        weights = dataset.workspace.path / "weights" / f"{name}.safetensors"
+        weights = dataset.workspace.encoder(name)
         device = {"device": params.device, "precision": params.precision}
         ours = settings(
             "embed", "dynaclr", preset="none", weights=str(weights), name=name, **device
@@ -101,13 +103,14 @@ def imagenet_channels(dataset: Dataset, params: CompareParams) -> tuple[str, ...
 
 
 def _imagenet(
-    weights: str, channels: tuple[str, ...]
+    weights: str, name: str, channels: tuple[str, ...]
 ) -> Callable[[Dataset, CompareParams, tuple[str, ...], Job], None]:
     def make(dataset: Dataset, params: CompareParams, _held_out: tuple[str, ...], job: Job) -> None:
         how = settings(
             "embed",
             "imagenet",
             weights=weights,
+            name=name,
             channels=channels,
             patch_size=params.patch_size,
             z_start=params.z_start,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.params import Params, check_name
 from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ class CompareParams(Params):
         description="What they are compared with: imagenet, a network trained on photographs; "
         "features, the engineered features; none.",
         json_schema_extra={"values": [*BASELINES, "none"]},
+    )
+    name: str = Field(
+        "",
+        title="Name",
+        description="Put before the names of all encoders and embeddings, and behind that of the "
+        "table, to keep several comparisons beside each other.",
     )
     truth: str = Field(
         "",
@@ -141,6 +147,15 @@ class CompareParams(Params):
     device: Literal["auto", "cuda", "mps", "cpu"] = _as_in_training("device")
     precision: Literal["auto", "full", "mixed"] = _as_in_training("precision")
     seed: int = _as_in_training("seed")
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        return check_name(name) if name else name
+
+    def named(self, what: str) -> str:
+        """Name of an encoder or embedding of this comparison."""
+        return f"{self.name}-{what}" if self.name else what
 
     @field_validator("encoders")
     @classmethod
