@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from commands import run
 from matplotlib.figure import Figure
 
 from napari_dynaclr import Job, compare, open_dataset, params
@@ -176,3 +177,44 @@ def test_maps_of_fovs_by_themselves_are_made_anew_together(processed, untrained)
     runs = len(processed.workspace.runs())
     make_map(processed, "features", Job())
     assert len(processed.workspace.runs()) == runs, "there it is"
+
+
+def test_the_command_shows_the_table_and_says_where_it_is(plate, processed, truth, untrained):
+    home = processed.workspace.path
+    ran = run(
+        "compare", plate, "--workspace", home, "--truth", truth, "--draws", 2, "--patch-size", 32,
+        "--encoders", "classical-nt-xent", "--baselines", "none", "--channels", "Sensor",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert "Classical + NT-Xent" in ran.out
+    assert "smoothness" in ran.out
+    assert ran.out.endswith(f"compare: results in {home}\n")
+    assert "comparison.md, maps beside it as PNG." in " ".join(ran.err.split())
+    ((asked, _),) = untrained
+    assert asked.channels == ("Sensor",)
+
+
+@pytest.mark.slow
+def test_encoders_that_are_really_trained(processed, truth):
+    """From images to the table, and once more without training anything again."""
+    for package in ("torch", "timm", "lightning", "monai", "tensorboard"):
+        pytest.importorskip(package, reason="the extra 'torch' is not installed")
+    given = params("compare", truth=str(truth), name="tiny", epochs=2, **QUICK)
+    job = Job()
+    table = compare(processed, given, job)
+    workspace = processed.workspace
+    assert table["embedding"].tolist() == [
+        "tiny-time-aware-nt-xent", "tiny-classical-triplet", "features"
+    ]  # fmt: skip
+    assert table[["f1", "smoothness", "dynamic_range"]].notna().all(axis=None)
+    for name in table["embedding"][:2]:
+        figures = pd.read_csv(workspace.encoder(name).with_suffix("") / "metrics.csv")
+        assert len(figures) == 2
+    weights = {name: workspace.encoder(name).read_bytes() for name in table["embedding"][:2]}
+    again = compare(open_dataset(processed.root, workspace.path), given)
+    pd.testing.assert_frame_equal(table, again)
+    assert weights == {name: workspace.encoder(name).read_bytes() for name in weights}
+    assert workspace.evaluation("comparison-tiny").exists()
+    other = params("compare", truth=str(truth), name="tiny", epochs=3, **QUICK)
+    with pytest.raises(InvalidInput, match="'tiny-time-aware-nt-xent' already, of other settings"):
+        compare(processed, other)

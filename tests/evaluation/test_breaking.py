@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_dynaclr import Job
 from napari_dynaclr.evaluation.breaking import break_tracks
 
 
@@ -22,7 +23,7 @@ def test_every_step_is_kept_or_broken_once_and_tracks_say_the_same(seed, swaps, 
     cells = Trajectories(
         np.ones((len(table), 2), np.float32), table.assign(fov_name="A", parent=-1, z=0.0, x=0.0)
     )
-    broken = break_tracks(cells, swaps, cuts, 5.0, seed)
+    broken = break_tracks(cells, swaps, cuts, 5.0, seed, Job())
     links = 6 * 8
     assert len(broken.swapped) + len(broken.cut) + len(broken.kept) == links
     starts = np.concatenate([broken.swapped[:, 0], broken.cut[:, 0], broken.kept[:, 0]])
@@ -47,7 +48,7 @@ def test_every_step_is_kept_or_broken_once_and_tracks_say_the_same(seed, swaps, 
 
 
 def test_the_same_seed_breaks_the_same_places(turning):
-    one, again, other = (break_tracks(turning, 0.2, 0.1, 6.0, seed) for seed in (1, 1, 2))
+    one, again, other = (break_tracks(turning, 0.2, 0.1, 6.0, seed, Job()) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.tracks, again.tracks)
     assert not np.array_equal(one.tracks, other.tracks)
     assert len(one.swapped) == round(0.2 * 8 * 19 / 2) * 2
@@ -55,11 +56,11 @@ def test_the_same_seed_breaks_the_same_places(turning):
 
 
 def test_cells_without_neighbours_are_not_exchanged(turning):
-    assert len(break_tracks(turning, 0.2, 0.0, 4.0, 0).swapped) == 0
+    assert len(break_tracks(turning, 0.2, 0.0, 4.0, 0, Job()).swapped) == 0
 
 
 def test_nothing_is_broken_at_a_rate_of_zero(turning):
-    broken = break_tracks(turning, 0.0, 0.0, 6.0, 0)
+    broken = break_tracks(turning, 0.0, 0.0, 6.0, 0, Job())
     track = turning.cells["track"].to_numpy()
     assert len(np.unique(broken.tracks)) == len(np.unique(track))
     pairs = set(zip(broken.tracks.tolist(), track.tolist(), strict=True))
@@ -69,6 +70,6 @@ def test_nothing_is_broken_at_a_rate_of_zero(turning):
 @pytest.mark.parametrize("gap", [5, 12])
 def test_a_gap_in_a_track_is_bridged_not_broken(build, gap):
     rows = [(0, t, -1, 0.0) for t in range(20) if t != gap]
-    broken = break_tracks(build(rows, np.ones((19, 2))), 0.0, 0.0, 5.0, 0)
+    broken = break_tracks(build(rows, np.ones((19, 2))), 0.0, 0.0, 5.0, 0, Job())
     assert len(np.unique(broken.tracks)) == 1
     assert len(broken.kept) == 17

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = 4
 _OTHER = "#d9d9d9"
+_DRAWN = 20_000
+"""Cells at most on a map, any of them."""
+
 _TRACKS = ("#000000", "#CC0077")
 """Lines of the tracks that are followed through the map, one per state."""
 
@@ -115,7 +118,7 @@ def _panel(axes: Axes, table: pd.DataFrame, states: list[str], by: str) -> Any:
     x, y = points.T
     # In random order: cells of the last FOV must not hide the others. Those without a
     # state come first, below the few that have one.
-    order = np.random.default_rng(0).permutation(len(table))
+    order = np.random.default_rng(0).permutation(len(table))[:_DRAWN]
     if by == "time":
         dots = axes.scatter(x[order], y[order], c=table["hours"].to_numpy()[order], s=3, lw=0)
     else:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.job import Job
     from napari_dynaclr.evaluation.trajectories import Trajectories
 
 
@@ -37,7 +38,9 @@ class Broken:
     kept: NDArray[np.intp]
 
 
-def break_tracks(cells: Trajectories, swaps: float, cuts: float, reach: float, seed: int) -> Broken:
+def break_tracks(
+    cells: Trajectories, swaps: float, cuts: float, reach: float, seed: int, job: Job
+) -> Broken:
     """Exchange identities of neighbours, and cut tracks, at random places.
 
     After an exchange both tracks go on as the other cell, as where a tracker mixes two
@@ -55,6 +58,8 @@ def break_tracks(cells: Trajectories, swaps: float, cuts: float, reach: float, s
         Largest distance in um of two cells that are exchanged.
     seed
         For the places.
+    job
+        Progress and cancelling.
     """
     generator = np.random.default_rng(seed)
     before, after = cells.adjacent()
@@ -64,7 +69,7 @@ def break_tracks(cells: Trajectories, swaps: float, cuts: float, reach: float, s
     follower[same] = same + 1
     order = generator.permutation(len(before))
     wanted = round(swaps * len(before) / 2)
-    partners = _neighbours(cells, before, reach)
+    partners = _neighbours(cells, before, reach, job)
     free = np.ones(len(before), bool)
     pairs: list[tuple[int, int]] = []
     for link in order:
@@ -83,7 +88,7 @@ def break_tracks(cells: Trajectories, swaps: float, cuts: float, reach: float, s
     follower[swapped[:, 0]] = swapped[:, 1]
     follower[before[left]] = -1
     return Broken(
-        _follow(follower, cells.cells["t"].to_numpy()),
+        _follow(follower),
         swapped,
         np.stack([before[left], after[left]], axis=1),
         np.stack([before[free], after[free]], axis=1),
@@ -91,14 +96,14 @@ def break_tracks(cells: Trajectories, swaps: float, cuts: float, reach: float, s
 
 
 def _neighbours(
-    cells: Trajectories, before: NDArray[np.intp], reach: float
+    cells: Trajectories, before: NDArray[np.intp], reach: float, job: Job
 ) -> dict[int, list[int]]:
     """Links that begin near each link in the same frame, the nearest first."""
     place = cells.cells[["z", "y", "x"]].to_numpy(float)
     link = np.full(len(place), -1, np.intp)
     link[before] = np.arange(len(before))
     found: dict[int, list[int]] = {}
-    for rows in cells.frames.values():
+    for rows in job.track(cells.frames.values(), "break tracks"):
         here = rows[link[rows] >= 0]
         if len(here) < 2:
             continue
@@ -116,13 +121,13 @@ def _neighbours(
     return found
 
 
-def _follow(follower: NDArray[np.intp], t: NDArray[np.integer]) -> NDArray[np.int64]:
+def _follow(follower: NDArray[np.intp]) -> NDArray[np.int64]:
     """Give every chain of cells a number, that of its first cell."""
-    leader = np.full(len(follower), -1, np.intp)
+    first = np.arange(len(follower), dtype=np.int64)
     has = np.flatnonzero(follower >= 0)
-    leader[follower[has]] = has
-    tracks = np.arange(len(follower), dtype=np.int64)
-    for row in np.argsort(t, kind="stable"):  # who comes before has its number already
-        if leader[row] >= 0:
-            tracks[row] = tracks[leader[row]]
-    return tracks
+    first[follower[has]] = has
+    while True:  # twice as far back every time
+        further = first[first]
+        if np.array_equal(further, first):
+            return first
+        first = further

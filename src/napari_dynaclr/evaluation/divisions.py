@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _MOTHER, _DAUGHTERS = "black", ("#0050d0", "#d01010")
 """Colours of the paper's Fig. S2."""
 
+_BACKGROUND = 20_000
+"""Cells at most behind the trajectories."""
+
 
 class DivisionsParams(Params):
     """Settings of the measures around divisions."""
@@ -251,7 +254,7 @@ def _draw(
     for axes in grid[len(chosen) :]:
         axes.axis("off")
     for axes, one in zip(grid, chosen, strict=False):
-        axes.scatter(*points.T, c="#d9d9d9", s=2, lw=0, rasterized=True)
+        axes.scatter(*points[:: len(points) // _BACKGROUND + 1].T, c="#d9d9d9", s=2, lw=0)
         zoom_on_most(axes, points)
         mother = one.mother[-params.frames :]
         axes.plot(*points[mother].T, c=_MOTHER, lw=1, marker="o", ms=2.5)

@@ -105,12 +105,11 @@ def measure(dataset: Dataset, params: RobustnessParams, job: Job) -> Report:
         If nothing could be broken.
     """
     cells = read_trajectories(dataset, params.embedding, params.standardize, job)
-    job.report("break tracks")
-    broken = break_tracks(cells, params.swaps, params.cuts, params.reach, params.seed)
+    broken = break_tracks(cells, params.swaps, params.cuts, params.reach, params.seed, job)
     if not len(broken.kept) or not (len(broken.swapped) or len(broken.cut)):
         raise InvalidInput(
             f"Nothing could be broken: there are {len(cells.adjacent()[0])} steps from frame to "
-            f"frame. Raise 'swaps', 'cuts' or 'reach', or choose more FOVs."
+            "frame. Raise 'swaps', 'cuts' or 'reach', or choose more FOVs."
         )
     job.report("distances")
     true, wrong = (
