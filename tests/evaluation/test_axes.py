@@ -47,7 +47,7 @@ def test_every_patch_stands_in_its_place(make_plate):
     dataset = open_dataset(make_plate("a.zarr", images, ("One", "Two")))
     cells = pd.DataFrame(
         {"fov_name": ["A/1/0", "A/1/1", "A/1/0", "A/1/1"], "t": [0, 1, 1, 0], "z": 0.0,
-         "y": [3.5, 8.5, 4.5, 5.5], "x": [3.5, 4.5, 8.5, 5.5]}
+         "y": [3.5, 7.5, 4.5, 5.5], "x": [3.5, 4.5, 7.5, 5.5]}
     )  # fmt: skip
     chosen = np.array([[0, 1], [3, 2]])
     figure = draw_patches(dataset, cells, chosen, ["PC1", "PC2"], ["Two", "One"], 8, Job())

@@ -166,5 +166,5 @@ def _legend(
         shown.append(Line2D([], [], ls="", marker="o", c=_OTHER, label="not known"))
     for colour, state in zip(_TRACKS, followed, strict=False):
         name, track = followed[state]
-        shown.append(Line2D([], [], c=colour, label=f"track {track} of {name}, ends {state}"))
+        shown.append(Line2D([], [], c=colour, label=f"track {track} of {name}, {state} at last"))
     figure.legend(handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
