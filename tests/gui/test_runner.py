@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QThread
 
 from napari_dynaclr.core.errors import Cancelled, InvalidInput
-from napari_dynaclr.core.job import Part
+from napari_dynaclr.core.job import Figures, Part
 from napari_dynaclr.gui.runner import Run, Runner, RunState
 
 LONG = 10_000
@@ -266,6 +266,48 @@ def test_parts_come_all_and_in_order(runner, qtbot):
     run.made.connect(lambda part: seen.append(part.t))
     qtbot.waitUntil(lambda: run.is_over)
     assert seen == list(range(30))
+
+
+def test_figures_come_all_and_in_order(runner, qtbot):
+    def work(job):
+        for epoch in range(1, 40):
+            job.measured(Figures(epoch, {"loss": 1 / epoch}))
+
+    run, seen = runner.start("train", work), []
+    run.measured.connect(lambda figures: seen.append((figures.epoch, QThread.currentThread())))
+    qtbot.waitUntil(lambda: run.is_over)
+    assert [epoch for epoch, _ in seen] == list(range(1, 40))
+    assert {thread for _, thread in seen} == {runner.thread()}
+
+
+def test_a_training_that_is_to_finish_ends_with_its_result(runner, qtbot):
+    begun = threading.Event()
+
+    def work(job):
+        begun.set()
+        while not job.finishing:
+            job.check()
+            time.sleep(0.005)
+        return "kept"
+
+    run = runner.start("train", work)
+    qtbot.waitUntil(begun.is_set)
+    assert not run.is_finishing
+    run.finish()
+    assert run.is_finishing
+    qtbot.waitUntil(lambda: run.is_over)
+    assert (run.state, run.result) == (RunState.FINISHED, "kept")
+    assert not run.is_finishing, "it has"
+
+
+def test_what_is_to_finish_can_still_be_cancelled(runner, qtbot, gate):
+    run = runner.start("train", gate)
+    qtbot.waitUntil(gate.begun.is_set)
+    run.finish()
+    run.cancel()
+    assert run.state is RunState.STOPPING
+    qtbot.waitUntil(lambda: run.is_over)
+    assert run.state is RunState.CANCELLED
 
 
 def test_a_window_is_not_held_up_by_a_thousand_runs(runner, qtbot):

@@ -36,7 +36,11 @@ class ImagenetParams(NetworkParams):
         title="Channels",
         description="One channel, shown as grey, or three, shown as red, green and blue; the "
         "dataset's only channel if none is named.",
-        json_schema_extra={"choices": "channels"},
+        json_schema_extra={
+            "choices": "channels",
+            "ordered": True,
+            "left_out": "the only one there is",
+        },
     )
     patch_size: int = Field(
         160,

@@ -25,7 +25,7 @@ from napari_dynaclr.core.job import Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_dynaclr.core.job import Progress
+    from napari_dynaclr.core.job import Figures, Progress
 
 _PATIENCE = 10.0
 """Seconds that a closing program waits for cancelled work at most."""
@@ -92,7 +92,7 @@ class _Task:
     """What a thread has of a run: nothing of Qt, whose objects must end on the GUI thread."""
 
     def __init__(self, work: Callable[[Job], Any], run: Run) -> None:
-        self.job = Job(on_progress=self._report, on_part=self._part)
+        self.job = Job(on_progress=self._report, on_part=self._part, on_figures=self._figures)
         self.began = 0.0
         self.worked = threading.Event()
         self.run = weakref.ref(run)
@@ -138,6 +138,9 @@ class _Task:
     def _part(self, part: Any) -> None:
         self._send("part", part)
 
+    def _figures(self, figures: Figures) -> None:
+        self._send("figures", figures)
+
     def _send(self, what: str, value: object) -> None:
         try:
             self._post.send(self, what, value)
@@ -163,6 +166,8 @@ class Run(QObject):
     at most twenty times a second."""
     made = Signal(object)
     """A part of the result is on disk: :class:`~napari_dynaclr.core.job.Part`."""
+    measured = Signal(object)
+    """A training has finished an epoch: :class:`~napari_dynaclr.core.job.Figures`."""
     ended = Signal()
     """It is over, however it went; see :attr:`state`."""
 
@@ -199,6 +204,16 @@ class Run(QObject):
             self.state = RunState.STOPPING
             self.job.cancel()
 
+    def finish(self) -> None:
+        """Ask a training to end after its next batch, and to keep what it has learned."""
+        if not self.is_over:
+            self.job.finish()
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether it was asked to :meth:`finish`, and has not ended yet."""
+        return self.job.finishing and not self.is_over
+
     def settle(self, seconds: float) -> None:
         """Wait for the work, and hear how it went now rather than when the window has time."""
         if self.task.worked.wait(seconds):
@@ -211,6 +226,8 @@ class Run(QObject):
                 self._tell()
         elif what == "part":
             self.made.emit(value)
+        elif what == "figures":
+            self.measured.emit(value)
         elif what == "started":
             if self.state is RunState.WAITING:
                 self.state = RunState.RUNNING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -27,25 +28,29 @@ from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
-from napari_dynaclr.gui.runner import Runner
+from napari_dynaclr.gui.runner import Runner, RunState
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
+from napari_dynaclr.gui.triton import load_triton
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.frames import ChunkCache, FovImage
 from napari_dynaclr.session.marks import Marks, read_marks
 from napari_dynaclr.session.painting import features_of, paint
+from napari_dynaclr.session.training import Training, read_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pandas as pd
     from napari import Viewer
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.job import Job, Part
+    from napari_dynaclr.core.job import Figures, Job, Part
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.registry import Method
     from napari_dynaclr.gui.runner import Run
 
 _NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
@@ -76,6 +81,8 @@ class Workbench(QObject):
         The viewer.
     """
 
+    proposed = Signal(str)
+    """There are settings for the form of a stage: see :meth:`propose`."""
     _damaged = Signal(object)
     """A chunk cannot be read; from any thread."""
 
@@ -99,6 +106,8 @@ class Workbench(QObject):
         self._closed = False
         self._reading_ahead = False
         self._read_ahead_again = False
+        self.proposals: dict[str, dict[str, Any]] = {}
+        """Settings by stage, that the form of the stage takes when it is next seen."""
         self.embeddings: list[str] = []
         """Embeddings that the dataset has."""
         self.features: list[str] = []
@@ -303,6 +312,8 @@ class Workbench(QObject):
         method, _ = resolve(stage, params)
 
         def work(job: Job) -> Any:
+            if method.extra == "torch":
+                load_triton()
             result = method.verb()(dataset.select(fovs), params, job)
             return result, job.notes
 
@@ -315,8 +326,46 @@ class Workbench(QObject):
 
         run = self.runner.start_stage(stage, work, done)
         run.made.connect(lambda part: self._part_made(part, dataset))
-        run.ended.connect(lambda: self._stage_ended(stage, dataset))
+        if stage == "train":
+            self._watch(run, params, dataset)
+
+        def ended() -> None:
+            finished = run.state is RunState.FINISHED
+            self._stage_ended(stage, dataset, _embedding(method, params) if finished else "")
+
+        run.ended.connect(ended)
         return run
+
+    def propose(self, stage: str, **values: Any) -> None:
+        """Have the form of a stage show some settings, now or when it is next seen.
+
+        Parameters
+        ----------
+        stage
+            The verb.
+        **values
+            Settings by name; ``method`` is the name of a method. The others stay.
+        """
+        self.proposals[stage] = values
+        self.proposed.emit(stage)
+
+    def _watch(self, run: Run, params: Params, dataset: Dataset) -> None:
+        """Keep the figures of a training, whoever looks at them and when."""
+        session, about = self.session, params.model_dump()
+        name, workspace = str(about.get("name", "")), dataset.workspace
+        session.set_training(Training(workspace.path, name, int(about.get("epochs", 0))))
+
+        def measured(figures: Figures) -> None:
+            if session.training is not None:
+                session.set_training(session.training.plus(figures))
+
+        def done(earlier: pd.DataFrame | None) -> None:
+            if session.training is not None and not run.is_over:
+                session.set_training(replace(session.training, earlier=earlier))
+
+        run.measured.connect(measured)
+        # It may go on from where an earlier one was stopped.
+        self.runner.start("read figures", lambda _job: read_figures(workspace, name), done)
 
     def _part_made(self, part: Part, dataset: Dataset) -> None:
         """Show what grows; a FOV that is complete while others are worked on, as it is."""
@@ -333,7 +382,8 @@ class Workbench(QObject):
         now = self.session.dataset
         return now is not None and now.workspace.path == dataset.workspace.path
 
-    def _stage_ended(self, stage: str, dataset: Dataset) -> None:
+    def _stage_ended(self, stage: str, dataset: Dataset, embedding: str = "") -> None:
+        """Show what a stage has written; an embedding is to be mapped or looked at next."""
         self.layers.end_parts()
         self._growing = ""
         if self.session.dataset is None or not self._is_open(dataset):
@@ -345,7 +395,12 @@ class Workbench(QObject):
         self.layers.readmit(_NEW_LAYERS.get(stage, set()))
         if stage in ("segment", "track", "stain"):
             self.show_fov(self._wanted, anew=True)
+        elif stage == "embed" and embedding:
+            # Only when it is known is it among the choices of the form.
+            self.load_cells(lambda: self.propose("project", embedding=embedding))
         elif stage in ("embed", "project", "classify", "annotate"):
+            if stage == "project" and embedding:
+                self.session.embedding = embedding
             self.load_cells()
 
     # -- following --------------------------------------------------------
@@ -537,6 +592,14 @@ class Workbench(QObject):
         self.runner.close()
         self.cache.clear()
         _WORKBENCHES.pop(self.viewer, None)
+
+
+def _embedding(method: Method, params: Params) -> str:
+    """Name of the embedding that a stage with these settings makes or maps; "" for others."""
+    about = params.model_dump()
+    if method.stage == "embed":
+        return str(about.get("name") or method.name)
+    return str(about.get("embedding", "")) if method.stage == "project" else ""
 
 
 def embeddings(dataset: Dataset) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.tasks import Task
     from napari_dynaclr.session.colours import Palette
     from napari_dynaclr.session.marks import Marks
+    from napari_dynaclr.session.training import Training
 
 How = Literal["replace", "add", "remove", "toggle"]
 
@@ -63,6 +64,8 @@ class Session:
         Which FOVs' cells the views show.
     embedding, map
         Whose map is wanted; empty for the first there is.
+    training
+        The last training that was started here, of whichever dataset, or None.
     """
 
     dataset_changed = Signal()
@@ -85,6 +88,8 @@ class Session:
     """Another task or state is active, or the tasks were edited."""
     focus_requested = Signal(str, int)
     """Someone wants to see a cell: FOV name and node id."""
+    training_changed = Signal()
+    """A training has begun, or has finished another epoch."""
     said = Signal(str)
     """Something worth a line in the status bar."""
     failed = Signal(object)
@@ -106,6 +111,7 @@ class Session:
         self.task: Task = TASKS[0]
         self.state = ""
         self.annotator: Annotator | None = None
+        self.training: Training | None = None
         self.last_said = ""
 
     # -- what is open -----------------------------------------------------
@@ -158,6 +164,11 @@ class Session:
         """Have something told to the user, in a line."""
         self.last_said = text
         self.said.emit(text)
+
+    def set_training(self, training: Training) -> None:
+        """Take note of a training, or of another epoch of it."""
+        self.training = training
+        self.training_changed.emit()
 
     def fail(self, error: Exception) -> None:
         """Have something that went wrong told to the user."""

@@ -5,11 +5,11 @@ import re
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
-from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from qtpy.QtGui import QDropEvent, QWheelEvent
+from qtpy.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent, QMouseEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QLineEdit,
+    QListWidget,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -35,6 +36,8 @@ from napari_dynaclr.gui.form.numbers import NumberBox, step_of
 CHOICES = {
     "channels": ["Phase", "Nuclei", "Sensor & GFP"],
     "embeddings": ["features", "dynaclr"],
+    "encoders": ["/data/plate.dynaclr/weights/mine.safetensors"],
+    "starts": ["/data/plate.dynaclr/weights/mine.safetensors", "DynaCLR-DENV-VS+Ph"],
     "tasks": ["infection", "division"],
     "maps": ["phate"],
 }
@@ -60,9 +63,21 @@ class AllKinds(Params):
     task: str = Field(
         "infection", title="Task", json_schema_extra={"choices": "tasks", "editable": True}
     )
+    order: tuple[str, ...] = Field(
+        (),
+        title="Order",
+        json_schema_extra={"choices": "channels", "ordered": True, "left_out": "its own"},
+    )
     path: str = Field("", title="Path", json_schema_extra={"path": "file", "filter": "CSV (*.csv)"})
+    weights: str = Field(
+        "", title="Weights", json_schema_extra={"path": "file", "choices": "encoders"}
+    )
+    size: int | None = Field(
+        None, title="Size", ge=32, json_schema_extra={"left_out": "64, or the encoder's"}
+    )
     limit: float | None = Field(None, title="Limit", ge=0, le=10)
     seed: int = Field(0, title="Seed", ge=0, json_schema_extra={"advanced": True})
+    nodes: Literal[1] = Field(1, title="Nodes", json_schema_extra={"command_line": True})
 
 
 class Needy(Params):
@@ -146,9 +161,23 @@ def field_strategy(info) -> st.SearchStrategy[Any]:
     return st.from_type(kind)
 
 
+def in_form(kind: type[Params]) -> dict[str, Any]:
+    fields = kind.model_fields.items()
+    return {name: info for name, info in fields if not hints_of(info).get("command_line")}
+
+
 def params_strategy(kind: type[Params]) -> st.SearchStrategy[Params]:
-    fields = {name: field_strategy(info) for name, info in kind.model_fields.items()}
-    return st.fixed_dictionaries(fields).map(kind.model_validate)
+    fields = {name: field_strategy(info) for name, info in in_form(kind).items()}
+    for name in {"name"} & set(fields):  # a file is named so
+        fields[name] = st.from_regex(re.compile(r"\w[\w-]*", re.ASCII), fullmatch=True)
+
+    def made(values: dict[str, Any]) -> Params:
+        try:
+            return kind.model_validate(values)
+        except ValidationError:  # which the class refuses together
+            reject()
+
+    return st.fixed_dictionaries(fields).map(made)
 
 
 # every method of the registry
@@ -160,11 +189,10 @@ def test_the_form_of_every_method_shows_its_defaults(method, choices, qtbot):
     kind = method.params_class()
     form = Form(kind, choices)
     qtbot.addWidget(form)
-    defaults = {
-        name: info.default for name, info in kind.model_fields.items() if not info.is_required()
-    }
+    fields = in_form(kind)
+    defaults = {name: info.default for name, info in fields.items() if not info.is_required()}
     assert form.values() == defaults
-    if len(defaults) == len(kind.model_fields):
+    if len(defaults) == len(fields):
         assert form.params() == kind()
         assert form.problem() == ""
     else:
@@ -195,12 +223,13 @@ def test_every_field_says_what_it_is_and_few_are_shown_at_first(method, qtbot):
     qtbot.addWidget(form)
     form.show()
     buddies = {label.buddy(): label for label in form.findChildren(QLabel) if label.buddy()}
-    for name, info in kind.model_fields.items():
+    for name, info in in_form(kind).items():
         label = buddies[form._editors[name]]
         assert label.text() == info.title
         assert label.toolTip()
     shown = [name for name, editor in form._editors.items() if editor.isVisible()]
-    assert len(shown) <= 5
+    # A training has to be told more than other methods.
+    assert len(shown) <= (11 if method.stage == "train" else 5)
     assert all(not hints_of(kind.model_fields[name]).get("advanced") for name in shown)
 
 
@@ -208,8 +237,8 @@ def test_hints_are_ones_that_the_form_knows():
     for method in METHODS:
         for info in method.params_class().model_fields.values():
             hints = hints_of(info)
-            known = {"choices", "editable", "path", "filter", "advanced", "speed_only", "values"}
-            assert set(hints) <= known
+            known = {"choices", "editable", "ordered", "path", "filter", "left_out", "advanced"}
+            assert set(hints) <= known | {"command_line", "speed_only", "values"}
             assert hints.get("choices", "maps") in CHOICES
             assert hints.get("path", "any") in {"file", "folder", "any"}
 
@@ -330,14 +359,20 @@ def test_options_are_chosen_with_the_keyboard(show, qtbot):
     assert (params.way, params.device) == ("two", Device.CUDA)
 
 
-def test_an_open_setting_is_ticked_first(show, qtbot):
+def test_an_open_setting_is_ticked_or_just_typed(show, qtbot):
     form = show(AllKinds)
-    assert not inner(form, "limit", NumberBox).isEnabled()
-    qtbot.mouseClick(inner(form, "limit", QCheckBox), Qt.LeftButton, pos=QPoint(8, 8))
     qtbot.keyClicks(inner(form, "limit", NumberBox), "2.5")
     assert form.params().limit == 2.5
+    assert inner(form, "limit", QCheckBox).isChecked()
     qtbot.mouseClick(inner(form, "limit", QCheckBox), Qt.LeftButton, pos=QPoint(8, 8))
     assert form.params().limit is None
+    assert inner(form, "limit", NumberBox).lineEdit().text() == ""
+    qtbot.keyClick(inner(form, "limit", NumberBox), Qt.Key_Up)
+    assert form.params().limit > 2.5
+    inner(form, "limit", NumberBox).selectAll()
+    qtbot.keyClick(inner(form, "limit", NumberBox), Qt.Key_Backspace)
+    assert form.params().limit is None
+    assert form.problem() == ""
 
 
 def test_several_channels_are_ticked_in_the_order_of_the_dataset(show, qtbot):
@@ -353,6 +388,159 @@ def test_several_channels_are_ticked_in_the_order_of_the_dataset(show, qtbot):
     assert form.params().channels == ()
     assert not boxes["Phase"].isChecked()
     assert len(calls) == 3
+
+
+# texts whose order matters
+
+
+def rows(form: Form) -> list[str]:
+    shown = inner(form, "order", QListWidget)
+    return [shown.item(row).text() for row in range(shown.count())]
+
+
+def row_at(form: Form, row: int) -> QPoint:
+    shown = inner(form, "order", QListWidget)
+    return shown.visualItemRect(shown.item(row)).center()
+
+
+def tick(form: Form, row: int, qtbot) -> None:
+    shown = inner(form, "order", QListWidget)
+    box = QPoint(shown.visualItemRect(shown.item(row)).left() + 9, row_at(form, row).y())
+    qtbot.mouseClick(shown.viewport(), Qt.LeftButton, pos=box)
+
+
+def drag_row(form: Form, start: int, end: int, qtbot) -> None:
+    view = inner(form, "order", QListWidget).viewport()
+    qtbot.mousePress(view, Qt.LeftButton, pos=row_at(form, start))
+    for row in range(start, end, 1 if end > start else -1):
+        qtbot.mouseMove(view, row_at(form, row))
+    # A display without a window manager tells nobody where qtbot moves the pointer.
+    move_mouse(view, row_at(form, end))
+    qtbot.mouseRelease(view, Qt.LeftButton, pos=row_at(form, end))
+
+
+def move_mouse(view: QWidget, place: QPoint) -> None:
+    where, there = QPointF(place), QPointF(view.mapToGlobal(place))
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    event = QMouseEvent(QEvent.Type.MouseMove, where, there, Qt.MouseButton.NoButton, left, none)
+    QApplication.sendEvent(view, event)
+
+
+def test_ticked_rows_are_numbered_and_dragged_into_their_order(show, qtbot):
+    form = show(AllKinds, CHOICES)
+    calls = heard(form)
+    note = form._editors["order"].findChild(QLabel)
+    assert note.text() == "none ticked: its own"
+    assert note.isVisible()
+    tick(form, 0, qtbot)
+    tick(form, 2, qtbot)
+    assert rows(form) == ["1.  Phase", "Nuclei", "2.  Sensor & GFP"]
+    assert form.params().order == ("Phase", "Sensor & GFP")
+    assert not note.isVisible()
+    drag_row(form, 2, 0, qtbot)
+    assert rows(form) == ["1.  Sensor & GFP", "2.  Phase", "Nuclei"]
+    assert form.params().order == ("Sensor & GFP", "Phase")
+    assert calls[-1]["order"] == ("Sensor & GFP", "Phase")
+    tick(form, 0, qtbot)
+    tick(form, 1, qtbot)
+    assert form.params().order == ()
+    assert note.isVisible()
+
+
+def test_rows_are_moved_by_buttons_and_keys(show, qtbot):
+    form = show(AllKinds, CHOICES)
+    form.set_params(AllKinds(order=("Nuclei", "Phase")))
+    assert rows(form) == ["1.  Nuclei", "2.  Phase", "Sensor & GFP"]
+    calls = heard(form)
+    shown = inner(form, "order", QListWidget)
+    up, down = form._editors["order"].findChildren(QPushButton)
+    assert not up.isEnabled()
+    qtbot.mouseClick(shown.viewport(), Qt.LeftButton, pos=row_at(form, 1))
+    qtbot.mouseClick(up, Qt.LeftButton)
+    assert form.params().order == ("Phase", "Nuclei")
+    assert not up.isEnabled(), "it is at the top"
+    qtbot.keyClick(shown, Qt.Key_Down, Qt.AltModifier)
+    assert form.params().order == ("Nuclei", "Phase")
+    assert down.isEnabled()
+    qtbot.keyClick(shown, Qt.Key_Space)
+    assert form.params().order == ("Nuclei",)
+    assert len(calls) == 3
+
+
+def test_the_order_of_the_rows_stays_while_the_choices_do(show, qtbot):
+    form = show(AllKinds, CHOICES)
+    tick(form, 2, qtbot)
+    before = rows(form)
+    form.set_choices(CHOICES)
+    assert rows(form) == before == ["Phase", "Nuclei", "1.  Sensor & GFP"]
+    form.set_choices({"channels": ["GFP", "Sensor & GFP"]})
+    assert rows(form) == ["1.  Sensor & GFP", "GFP"]
+    form.set_choices({})
+    assert form.params().order == ("Sensor & GFP",)
+    line = inner(form, "order", QLineEdit)
+    assert line.isVisible()
+    line.clear()
+    assert line.placeholderText() == "its own"
+
+
+# files that are known
+
+
+def test_known_files_are_offered_by_name_and_others_can_be_typed(show, qtbot, monkeypatch):
+    known = CHOICES["encoders"][0]
+    form = show(AllKinds, CHOICES)
+    calls = heard(form)
+    combo = inner(form, "weights", QComboBox)
+    assert form.params().weights == ""
+    assert [combo.itemText(i) for i in range(combo.count())] == ["mine.safetensors"]
+    qtbot.keyClick(combo, Qt.Key_Down)
+    assert form.params().weights == known
+    assert combo.lineEdit().toolTip() == known
+    assert combo.currentText() == "mine.safetensors"
+    combo.lineEdit().selectAll()
+    qtbot.keyClicks(combo.lineEdit(), "/other/m.ckpt")
+    assert form.params().weights == calls[-1]["weights"] == "/other/m.ckpt"
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (known, ""))
+    qtbot.mouseClick(inner(form, "weights", QPushButton), Qt.LeftButton)
+    assert form.params().weights == known
+
+
+def test_a_known_file_keeps_its_path_when_it_is_known_no_more(show):
+    known = CHOICES["encoders"][0]
+    form = show(AllKinds)
+    form.set_params(AllKinds(weights=known))
+    line = inner(form, "weights", QLineEdit)
+    assert line.text() == known
+    form.set_choices(CHOICES)
+    assert line.text() == "mine.safetensors"
+    assert form.params().weights == known
+    form.set_choices({})
+    assert line.text() == known
+    assert form.params().weights == known
+
+
+def test_what_is_left_out_says_what_that_means(show, qtbot):
+    form = show(AllKinds)
+    box, limit = inner(form, "size", NumberBox), inner(form, "limit", NumberBox)
+    assert box.lineEdit().placeholderText() == "64, or the encoder's"
+    assert limit.lineEdit().placeholderText() == AUTOMATIC
+    at = QPoint(8, 8)
+    qtbot.mouseClick(inner(form, "size", QCheckBox), Qt.LeftButton, pos=at)
+    assert form.params().size == 64, "the number that it stands for"
+    assert box.hasFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, "96")
+    qtbot.mouseClick(inner(form, "size", QCheckBox), Qt.LeftButton, pos=at)
+    assert form.params().size is None
+    assert box.lineEdit().text() == ""
+    qtbot.mouseClick(inner(form, "size", QCheckBox), Qt.LeftButton, pos=at)
+    assert form.params().size == 96
+
+
+def test_what_is_for_the_command_line_is_not_in_the_form(show):
+    form = show(AllKinds)
+    assert "Nodes" not in [label.text() for label in form.findChildren(QLabel)]
+    assert form.params().nodes == 1
 
 
 def test_browse_asks_for_what_is_wanted(show, qtbot, monkeypatch):
@@ -562,8 +750,9 @@ def test_tab_goes_from_top_to_bottom_after_a_switch_too(qtbot):
     qtbot.waitUntil(lambda: form.height() > 700)
     qtbot.wait(50)
     before.setFocus()
-    # Three ticks for the channels and a button at the path; four buttons around the fields.
-    found = tabs(window, qtbot, len(AllKinds.model_fields) + 7)
+    # Three ticks for the channels, a button at each of two paths, a tick at each of two
+    # optional numbers, a button that moves the row in focus; four buttons around the fields.
+    found = tabs(window, qtbot, len(in_form(AllKinds)) + 11)
     rows = [widget.mapTo(window, widget.rect().center()).y() // 8 for widget in found]
     assert found[0] is before
     assert found[-1] is after

@@ -96,6 +96,20 @@ def test_asked_to_stop_it_says_so_until_it_has_stopped(shown, runner, qtbot):
     assert not shown.bar.isVisible()
 
 
+def test_asked_to_finish_it_says_so_and_then_how_it_went(shown, runner, qtbot):
+    gate = Gate()
+    run = runner.start("train", gate)
+    shown.follow(run)
+    gate.step(2)
+    qtbot.waitUntil(lambda: "2/5" in shown.text.text())
+    run.finish()
+    shown._tell()  # as the clock does every second
+    assert shown.text.text().endswith("finishing…")
+    gate.step(18)
+    qtbot.waitUntil(lambda: run.is_over)
+    assert shown.text.text().startswith("finished")
+
+
 @pytest.mark.parametrize("error", [InvalidInput("no nuclei: choose a channel."), KeyError("x")])
 def test_a_failure_is_not_left_running(shown, runner, qtbot, error):
     def work(_job):

@@ -37,14 +37,22 @@ class DynaclrParams(NetworkParams):
         title="Weights file",
         description="Your own weights (.ckpt, .pt, .safetensors), or the encoder's checkpoint if "
         "you have it already.",
-        json_schema_extra={"path": "file", "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)"},
+        json_schema_extra={
+            "path": "file",
+            "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)",
+            "choices": "encoders",
+        },
     )
     channels: tuple[str, ...] = Field(
         (),
         title="Channels",
-        # No choices to tick: these would come in the order of the dataset.
         description="Channels that the encoder sees, in its order; those that it was trained "
         "with if none is named.",
+        json_schema_extra={
+            "choices": "channels",
+            "ordered": True,
+            "left_out": "those it was trained with",
+        },
     )
     z_start: int | None = Field(
         None,
@@ -67,6 +75,7 @@ class DynaclrParams(NetworkParams):
         description="Width and height of the patches; the encoder's own if left out.",
         ge=32,
         le=1024,
+        json_schema_extra={"left_out": "the encoder's own"},
     )
     normalization: tuple[str, ...] = Field(
         (),
@@ -74,7 +83,7 @@ class DynaclrParams(NetworkParams):
         description="One for all channels, or one each; the encoder's own if left out. "
         + "; ".join(f"{mode}: {text}" for mode, text in MODES.items())
         + ".",
-        json_schema_extra={"values": list(MODES)},
+        json_schema_extra={"values": list(MODES), "left_out": "the encoder's own"},
     )
 
     @field_validator("normalization")

@@ -35,7 +35,11 @@ class ContrastiveParams(Params):
         title="Channels",
         description="Channels that the encoder is to see, in its order; all of the dataset if none "
         "is named, or those of the encoder to start from.",
-        json_schema_extra={"choices": "channels", "ordered": True},
+        json_schema_extra={
+            "choices": "channels",
+            "ordered": True,
+            "left_out": "all, or those of the encoder to start from",
+        },
     )
     patch_size: int | None = Field(
         None,
@@ -44,6 +48,7 @@ class ContrastiveParams(Params):
         "64 if left out, or that of the encoder to start from.",
         ge=32,
         le=1024,
+        json_schema_extra={"left_out": "64, or the encoder's"},
     )
     strategy: Literal["time-aware", "cell-aware", "classical"] = Field(
         "time-aware",
@@ -76,13 +81,19 @@ class ContrastiveParams(Params):
         title="Time limit (min)",
         description="Stop after this time, and keep what was learned; no limit if left out.",
         gt=0,
+        json_schema_extra={"left_out": "no limit"},
     )
     start_from: str = Field(
         "",
         title="Start from",
         description="Encoder to go on from: a published one by name, or a file of weights; random "
         "weights if left out.",
-        json_schema_extra={"path": "file", "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)"},
+        json_schema_extra={
+            "path": "file",
+            "filter": "Weights (*.ckpt *.pt *.pth *.safetensors)",
+            "choices": "starts",
+            "left_out": "random weights",
+        },
     )
     fine_tune: Literal["all", "head"] = Field(
         "all",
@@ -100,14 +111,14 @@ class ContrastiveParams(Params):
         title="Slices",
         description="Slices of a patch; all of the stack if left out.",
         ge=1,
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "left_out": "all"},
     )
     z_start: int | None = Field(
         None,
         title="First slice",
         description="First slice of the patches; the middle of the stack if left out.",
         ge=0,
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "left_out": "middle of the stack"},
     )
     normalization: tuple[str, ...] = Field(
         (),
@@ -116,14 +127,22 @@ class ContrastiveParams(Params):
         "channels, cell-percentiles for others. "
         + "; ".join(f"{mode}: {MODES[mode]}" for mode in _LEARNED)
         + ".",
-        json_schema_extra={"values": list(_LEARNED), "advanced": True},
+        json_schema_extra={
+            "values": list(_LEARNED),
+            "advanced": True,
+            "left_out": "by the kind of channel",
+        },
     )
     label_free: tuple[str, ...] = Field(
         (),
         title="Label-free channels",
         description="Channels of phase, DIC or bright field: augmented more gently (Table 1). Told "
         "by their names if left out.",
-        json_schema_extra={"choices": "channels", "advanced": True},
+        json_schema_extra={
+            "choices": "channels",
+            "advanced": True,
+            "left_out": "told by their names",
+        },
     )
     lineage: bool = Field(
         True,
@@ -142,7 +161,7 @@ class ContrastiveParams(Params):
         "",
         title="Task of the states",
         description="Task whose states are balanced.",
-        json_schema_extra={"choices": "tasks", "advanced": True},
+        json_schema_extra={"choices": "tasks", "advanced": True, "left_out": "none"},
     )
     loss: Literal["nt-xent", "triplet"] = Field(
         "nt-xent",
@@ -211,7 +230,7 @@ class ContrastiveParams(Params):
         description="Stop when the validation loss has not fallen for so many epochs; never if "
         "left out.",
         ge=1,
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "left_out": "never"},
     )
     split: Literal["fov", "well"] = Field(
         "fov",

@@ -1,4 +1,4 @@
-"""What the charts of the classifier show, drawn by matplotlib; knows no Qt."""
+"""What the charts show, drawn by matplotlib; knows no Qt."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def draw_reliability(figure: Figure, ink: Ink, calibration: Mapping[str, Any]) -
     axes.set_xticks(ticks, [f"{one:.0%}" for one in ticks])
     ticks = [one for one in (0, 0.25, 0.5, 0.75, 1) if one >= bottom]
     axes.set_yticks(ticks, [f"{one:.0%}" for one in ticks])
-    _open(axes)
+    open_axes(axes)
 
 
 def draw_curve(
@@ -174,7 +174,7 @@ def draw_curve(
     axes.set_xlabel("time (hours)" if hours else "time point", labelpad=2)
     axes.set_ylabel(f"{state} (% of cells)", labelpad=2)
     axes.grid(axis="y", color=ink.text, alpha=0.1, linewidth=0.7)
-    _open(axes)
+    open_axes(axes)
     if key:
         shown = axes.get_legend_handles_labels()
         columns: int = min(len(shown[0]), 4)
@@ -193,17 +193,23 @@ def draw_curve(
 
 
 def _axes(figure: Figure, ink: Ink) -> Axes:
-    figure.set_facecolor(ink.paper)
     axes = figure.subplots()
+    style_axes(axes, ink)
+    return axes
+
+
+def style_axes(axes: Axes, ink: Ink) -> None:
+    """Give axes, and the figure that they are on, the colours and sizes of an ink."""
+    axes.figure.set_facecolor(ink.paper)
     axes.set_facecolor(ink.paper)
     axes.tick_params(colors=ink.text, labelsize=ink.size, length=2.5, width=0.7, pad=2)
     axes.spines[:].set(color=ink.text, alpha=0.4, linewidth=0.7)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set(color=ink.text, fontsize=ink.size)
-    return axes
 
 
-def _open(axes: Axes) -> None:
+def open_axes(axes: Axes) -> None:
+    """Leave the frame open at the top and at the right."""
     axes.spines[["top", "right"]].set_visible(False)
 
 

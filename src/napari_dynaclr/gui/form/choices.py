@@ -38,11 +38,19 @@ class ChoiceEditor(Editor):
         there is none.
     editable
         Whether other texts are welcome even where there are choices.
+    left_out
+        What the empty text is shown as.
     """
 
-    def __init__(self, default: str | None, editable: bool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        default: str | None,
+        editable: bool,
+        left_out: str = AUTOMATIC,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
-        self._default, self._editable = default, editable
+        self._default, self._editable, self._left_out = default, editable, left_out
         self._combo = QComboBox()
         self._combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self._combo.activated.connect(self._say)
@@ -83,7 +91,7 @@ class ChoiceEditor(Editor):
         possible = ["", *choices] if self._default == "" else list(choices)
         self._combo.clear()
         for choice in possible:
-            self._combo.addItem(choice or AUTOMATIC, choice)
+            self._combo.addItem(choice or self._left_out, choice)
         self._make_editable(free)
         if free or value in possible:
             self.set_value(value)
@@ -105,12 +113,19 @@ class ChoiceEditor(Editor):
 
 
 class ChoicesEditor(Editor):
-    """Several of the texts there are; typed while it is not known what there is."""
+    """Several of the texts there are; typed while it is not known what there is.
+
+    Parameters
+    ----------
+    left_out
+        What it means that none is named.
+    """
 
     tall = True
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, left_out: str = ALL, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._left_out = left_out
         self._value: tuple[str, ...] = ()
         self._choices: tuple[str, ...] = ()
         self._boxes: list[_Tick] = []
@@ -141,7 +156,9 @@ class ChoicesEditor(Editor):
                 self._row.removeWidget(box)
                 box.hide()
                 box.deleteLater()
-            self._boxes = [self._box(text) for text in ([ALL, *wanted] if wanted else [])]
+            self._boxes = [
+                self._box(text) for text in ([self._left_out, *wanted] if wanted else [])
+            ]
         self._texts.setVisible(not self._boxes)
         self.setFocusProxy(self._boxes[0] if self._boxes else self._texts)
         for at, box in enumerate(self._boxes):

@@ -6,15 +6,17 @@ import types
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from napari_dynaclr.gui.form.choices import ChoiceEditor, ChoicesEditor
+from napari_dynaclr.gui.form.choices import ALL, AUTOMATIC, ChoiceEditor, ChoicesEditor
 from napari_dynaclr.gui.form.fields import (
     Editor,
+    ListedPathEditor,
     NumberEditor,
     OptionalEditor,
     PathEditor,
     StockEditor,
     TextsEditor,
 )
+from napari_dynaclr.gui.form.order import OrderEditor
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -24,8 +26,10 @@ def hints_of(info: FieldInfo) -> dict[str, Any]:
     """Return what a field says about its looks, in ``json_schema_extra``.
 
     Known are ``choices`` (a name of :meth:`Form.set_choices`), ``editable`` (other
-    texts than those choices are welcome), ``path`` ("file", "folder" or "any"),
-    ``filter`` (of the file dialog) and ``advanced``. ``speed_only`` (see
+    texts than those choices are welcome), ``ordered`` (several choices have an order that
+    matters), ``path`` ("file", "folder" or "any"), ``filter`` (of the file dialog),
+    ``left_out`` (what it means that nothing is entered, in a few words), ``advanced``
+    (folded away) and ``command_line`` (not in a form at all). ``speed_only`` (see
     :meth:`Params.digest`) and ``values`` (which texts of several are allowed) say
     nothing of looks.
     """
@@ -62,8 +66,9 @@ def start_value(info: FieldInfo) -> Any:
 
 def _editor(info: FieldInfo, kind: Any) -> Editor:
     hints = hints_of(info)
+    left_out = str(hints.get("left_out", ""))
     if (inner := _inner(kind)) is not None:
-        return OptionalEditor(_editor(info, inner))
+        return OptionalEditor(_editor(info, inner), left_out or AUTOMATIC)
     if options := _options(kind):
         named = [(_name(option), option) for option in options]
         return StockEditor(kind, widget_type="ComboBox", choices=named)
@@ -72,15 +77,22 @@ def _editor(info: FieldInfo, kind: Any) -> Editor:
     if kind is int or kind is float:
         return NumberEditor(info, kind)
     if get_args(kind) == (str, ...) and get_origin(kind) is tuple:
-        return ChoicesEditor() if "choices" in hints else TextsEditor()
+        return _several(hints, left_out)
     if kind is str and "path" in hints:
-        return PathEditor(str(hints["path"]), str(hints.get("filter", "")))
+        listed = ListedPathEditor if "choices" in hints else PathEditor
+        return listed(str(hints["path"]), str(hints.get("filter", "")), left_out)
     if kind is str and "choices" in hints:
         default = None if info.is_required() else info.default
-        return ChoiceEditor(default, bool(hints.get("editable", False)))
+        return ChoiceEditor(default, bool(hints.get("editable", False)), left_out or AUTOMATIC)
     if kind is str:
         return StockEditor(str)
     raise TypeError(f"There is no editor for a field of type {kind}.")
+
+
+def _several(hints: dict[str, Any], left_out: str) -> Editor:
+    if "choices" not in hints:
+        return TextsEditor(left_out)
+    return OrderEditor(left_out) if hints.get("ordered") else ChoicesEditor(left_out or ALL)
 
 
 def _inner(kind: Any) -> Any:

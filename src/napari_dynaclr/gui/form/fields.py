@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import create_widget
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _PART = re.compile(r'\s*(?:("(?:[^"]|"")*")|([^,]*?))\s*(?:,|\Z)')
 """A text in a line of them: in quotes, or up to the next comma."""
+
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class WheelGuard(QObject):
@@ -129,17 +131,27 @@ class NumberEditor(Editor):
         return self._box.value()
 
     def set_value(self, value: float | str) -> None:
-        """Show a number."""
+        """Show a number; nothing for the empty text."""
         self._box.set_value(value)
+
+    def set_placeholder(self, text: str) -> None:
+        """Say what it means that there is no number."""
+        self._box.set_placeholder(text)
 
 
 class TextsEditor(Editor):
-    """Several texts, separated by commas."""
+    """Several texts, separated by commas.
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    left_out
+        What it means that there are none.
+    """
+
+    def __init__(self, left_out: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._line = QLineEdit()
-        self._line.setPlaceholderText("separated by commas")
+        self._line.setPlaceholderText(left_out or "separated by commas")
         self._fill(self._line)
         self._line.textEdited.connect(self._say)
 
@@ -164,16 +176,21 @@ class PathEditor(Editor):
         "file", "folder", or "any" for either.
     pattern
         Filter of the file dialog, such as "CSV (*.csv)".
+    left_out
+        What it means that there is none.
     """
 
     wide = True
 
-    def __init__(self, what: str, pattern: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, what: str, pattern: str = "", left_out: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._what, self._filter = what, pattern
         self._line = _PathLine()
-        self._fill(self._line)
-        self._line.textChanged.connect(self._line.setToolTip)
+        self._line.setPlaceholderText(left_out)
+        self._fill(self._field())
+        self._line.textChanged.connect(self._tell)
         self._line.edited.connect(self.edited)
         button = QPushButton("Browse…")
         self._row.addWidget(button)
@@ -184,6 +201,13 @@ class PathEditor(Editor):
             button.setMenu(menu)
         else:
             button.clicked.connect(lambda: self.browse(what))
+
+    def _field(self) -> QWidget:
+        """Return what the path is entered in."""
+        return self._line
+
+    def _tell(self) -> None:
+        self._line.setToolTip(self.value())
 
     def value(self) -> str:
         """Return the path as typed."""
@@ -239,19 +263,71 @@ def _local_path(event: QDropEvent) -> str:
     return urls[0].toLocalFile() if urls else ""
 
 
-class OptionalEditor(Editor):
-    """A setting that may be left open: a tick in front of the editor proper."""
+class ListedPathEditor(PathEditor):
+    """A path to a file of which some are known: these are offered by their names."""
 
-    def __init__(self, inner: Editor, parent: QWidget | None = None) -> None:
+    def _field(self) -> QWidget:
+        self._known: dict[str, str] = {}
+        self._combo = QComboBox()
+        self._combo.setEditable(True)
+        self._combo.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self._combo.setLineEdit(self._line)
+        # Completion would turn a path that is typed into the known one that begins like it.
+        self._combo.setCompleter(None)
+        self._combo.activated.connect(lambda _: self.edited.emit())
+        return self._combo
+
+    def value(self) -> str:
+        """Return the path of the chosen file, or the path as typed."""
+        text = self._line.text()
+        return self._known.get(text, text)
+
+    def set_value(self, value: str) -> None:
+        """Show a path, by its name if it is a known one."""
+        names = {path: name for name, path in self._known.items()}
+        self._combo.setCurrentIndex(self._combo.findText(names.get(value, "")))
+        self._line.setText(names.get(value, value))
+        self._tell()
+
+    def set_choices(self, choices: Sequence[str]) -> None:
+        """Take the paths that are known; names are those of their files."""
+        value = self.value()
+        self._known = {Path(path).name: path for path in choices}
+        self._combo.clear()
+        for name, path in self._known.items():
+            self._combo.addItem(name)
+            self._combo.setItemData(self._combo.count() - 1, path, Qt.ItemDataRole.ToolTipRole)
+        self.set_value(value)
+
+
+class OptionalEditor(Editor):
+    """A setting that may be left open: a tick in front of the editor proper.
+
+    Parameters
+    ----------
+    inner
+        The editor proper.
+    left_out
+        What it means that it is left open: shown in the place of a number.
+    """
+
+    def __init__(self, inner: Editor, left_out: str = "", parent: QWidget | None = None) -> None:
         self.tall, self.wide = inner.tall, inner.wide
         super().__init__(parent)
         self._tick, self._inner = QCheckBox(), inner
         self._fill(self._tick)
         self._row.addWidget(inner, 1)
-        inner.setEnabled(False)
-        self._tick.toggled.connect(inner.setEnabled)
-        self._tick.clicked.connect(self._say)
-        inner.edited.connect(self.edited)
+        self._number = inner if isinstance(inner, NumberEditor) else None
+        if self._number is not None:
+            self._number.set_placeholder(left_out)
+        else:
+            inner.setEnabled(False)
+            self._tick.toggled.connect(inner.setEnabled)
+        # A number that it stands for is a good one to begin with.
+        number = _NUMBER.match(left_out)
+        self._last: Any = number.group() if number else ""
+        self._tick.clicked.connect(self._click)
+        inner.edited.connect(self._edit)
 
     def value(self) -> Any:
         """Return the value, None where there is no tick."""
@@ -262,12 +338,27 @@ class OptionalEditor(Editor):
         self._tick.setChecked(value is not None)
         if value is not None:
             self._inner.set_value(value)
+        elif self._number is not None:
+            self._number.set_value("")
 
     def set_choices(self, choices: Sequence[str]) -> None:
         """Pass the choices on."""
         self._inner.set_choices(choices)
 
-    def _say(self) -> None:
+    def _click(self, ticked: bool) -> None:
+        """Show a number only while it counts."""
+        if self._number is not None and ticked:
+            self._number.set_value(self._last)
+            self._number.setFocus()
+        elif self._number is not None:
+            self._last = self._number.value()
+            self._number.set_value("")
+        self.edited.emit()
+
+    def _edit(self) -> None:
+        """Tick what a number is typed for."""
+        if self._number is not None:
+            self._tick.setChecked(self._number.value() != "")
         self.edited.emit()
 
 

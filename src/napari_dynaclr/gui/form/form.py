@@ -35,6 +35,7 @@ class Form(QWidget):
 
     Everything it shows comes from the fields of the Params class: label, tool tip,
     bounds, default, and the hints of :func:`~napari_dynaclr.gui.form.editors.hints_of`.
+    What is for the command line only is not shown, and keeps its default.
 
     Parameters
     ----------
@@ -128,8 +129,8 @@ class Form(QWidget):
         Parameters
         ----------
         choices
-            Texts by hint: "channels", "embeddings", "tasks", "maps". A field keeps its
-            value where it is still there, else gets its default or the first text;
+            Texts by hint: "channels", "embeddings", "encoders" (paths), "tasks", "maps". A
+            field keeps its value where it is still there, else gets its default or the first text;
             where nothing is known, any text may be typed. ``changed`` is not emitted.
         """
         self._choices = dict(choices)
@@ -148,7 +149,7 @@ class Form(QWidget):
 
     def reset(self) -> None:
         """Show the defaults; ``changed`` is not emitted."""
-        self._show({name: start_value(info) for name, info in self._kind.model_fields.items()})
+        self._show({name: start_value(info) for name, info in _shown(self._kind).items()})
         for name in self._editors:
             self._choose(name)
         self._settle()
@@ -177,7 +178,7 @@ class Form(QWidget):
         """Make the fields of a class anew, at their defaults but for some values."""
         self._kind = kind
         self._main, self._advanced = self._renewed(self._main), self._renewed(self._advanced)
-        fields = kind.model_fields
+        fields = _shown(kind)
         # In the order of the tab key: the folded ones come last.
         folded = {name for name, info in fields.items() if hints_of(info).get("advanced")}
         self._editors = {}
@@ -219,7 +220,8 @@ class Form(QWidget):
 
     def _show(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
-            self._editors[name].set_value(value)
+            if name in self._editors:
+                self._editors[name].set_value(value)
         self._settle()
 
     def _settle(self) -> None:
@@ -273,6 +275,12 @@ class Form(QWidget):
         self._message.setStyleSheet(
             f"border-left: 3px solid {_warning_colour()}; padding: 2px 0 2px 6px"
         )
+
+
+def _shown(kind: type[Params]) -> dict[str, FieldInfo]:
+    """Return the fields of a class that a form shows."""
+    fields = kind.model_fields.items()
+    return {name: info for name, info in fields if not hints_of(info).get("command_line")}
 
 
 def _add_row(body: QWidget, info: FieldInfo, editor: Editor) -> None:

@@ -70,6 +70,10 @@ class NumberBox(QAbstractSpinBox):
         text = value if isinstance(value, str) else repr(value).removesuffix(".0")
         self._line.setText(text)
 
+    def set_placeholder(self, text: str) -> None:
+        """Say what it means that there is no number."""
+        self._line.setPlaceholderText(text)
+
     def step(self) -> int | float:
         """Return by how much an arrow key changes the number."""
         return self._step

@@ -87,9 +87,9 @@ class RunProgress(QWidget):
     def _tell(self) -> None:
         if self._run is None:
             return
+        asked = _asked(self._run)
         if not self._levels:
-            stopping = self._run.state is RunState.STOPPING
-            self.tell("stopping…" if stopping else "starting…")
+            self.tell(asked or "starting…")
             return
         done = self.fraction
         self.bar.setRange(0, _STEPS if done else 0)
@@ -99,10 +99,8 @@ class RunProgress(QWidget):
             for _, p in sorted(self._levels.items())
         ]
         elapsed, gained = time.monotonic() - self._start[0], done - self._start[1]
-        left = ""
-        if self._run.state is RunState.STOPPING:
-            left = "stopping…"
-        elif gained > 0 and elapsed > _BEFORE_ESTIMATE:
+        left = asked
+        if not asked and gained > 0 and elapsed > _BEFORE_ESTIMATE:
             left = f"about {duration(elapsed * (1 - done) / gained)} left"
         self.tell(" · ".join([*said, left] if left else said))
 
@@ -119,6 +117,13 @@ class RunProgress(QWidget):
                 RunState.CANCELLED: "cancelled; run again to go on where it stopped",
             }.get(run.state, f"failed: {run.error}")
         )
+
+
+def _asked(run: Run) -> str:
+    """Say what a run was asked to do."""
+    if run.state is RunState.STOPPING:
+        return "stopping…"
+    return "finishing…" if run.is_finishing else ""
 
 
 def _fraction(levels: dict[int, Progress]) -> float:

@@ -44,14 +44,20 @@ class EmbedAndProjectWidget(QWidget):
         super().__init__()
         self.steps = Steps(napari_viewer, {"1  Embed": "embed", "2  Project": "project"})
         self.map = MapPanel(napari_viewer)
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.addWidget(self.map)
-        halves.addWidget(self.steps)
-        halves.setStretchFactor(0, 3)
-        halves.setStretchFactor(1, 2)
+        self.halves = QSplitter(Qt.Orientation.Vertical)
+        self.halves.addWidget(self.map)
+        self.halves.addWidget(self.steps)
+        self.halves.setStretchFactor(0, 3)
+        self.halves.setStretchFactor(1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(halves)
+        layout.addWidget(self.halves)
+
+    def show_stage(self, stage: str) -> None:
+        """Bring the panel of a stage to the front, also if the map has all the room."""
+        self.steps.setCurrentIndex(list(self.steps.panels).index(stage))
+        if not self.halves.sizes()[1]:
+            self.halves.setSizes([3, 2])
 
 
 class Steps(QTabWidget):

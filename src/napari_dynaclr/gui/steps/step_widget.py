@@ -20,14 +20,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
 from napari_dynaclr.core.registry import find_method, methods
+from napari_dynaclr.core.weights import PRESETS
 from napari_dynaclr.gui.form.form import Form
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
+from napari_dynaclr.session.training import encoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +64,9 @@ class StepPanel(View):
         Its parent in Qt.
     """
 
+    first_scope = Scope.FOV
+    """What it works on until the user chooses."""
+
     def __init__(self, viewer: Viewer, stage: str, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
         self.stage = stage
@@ -83,6 +89,7 @@ class StepPanel(View):
             "Stop at the next time point. What is finished stays; run again to go on."
         )
         self._missing = self._chosen = ""
+        self._encoders: list[str] = []
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -117,9 +124,9 @@ class StepPanel(View):
         bottom = QFormLayout()
         bottom.setContentsMargins(0, 0, 0, 0)
         bottom.addRow("Work on", fovs)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
+        self.buttons = QHBoxLayout()
+        self.buttons.addWidget(self.run_button, 2)
+        self.buttons.addWidget(self.cancel_button, 1)
         content = QWidget()
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
@@ -128,7 +135,7 @@ class StepPanel(View):
         self.runs = Section("Earlier runs", content, unfolded=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        for part in (top, self.missing, self.form, bottom, buttons, self.progress, self.runs):
+        for part in (top, self.missing, self.form, bottom, self.buttons, self.progress, self.runs):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
             else:
@@ -153,7 +160,7 @@ class StepPanel(View):
             self.method.setCurrentIndex(index)
         else:
             self._choose_method()
-        scope = recall(f"scope/{self.stage}", Scope.FOV.value)
+        scope = recall(f"scope/{self.stage}", self.first_scope.value)
         self.scope.setCurrentText(scope)
         self.listed.setText(recall(f"fovs/{self.stage}", ""))
 
@@ -178,15 +185,24 @@ class StepPanel(View):
             self._remember_settings(self._chosen)
         self._chosen = self.method_name
         try:
-            kind = find_method(self.stage, self.method_name).params_class()
+            method = find_method(self.stage, self.method_name)
+            kind = method.params_class()
+            if method.extra == "torch":
+                require_networks()  # its settings are read without
         except DynaclrError as error:  # an extra that is not installed
             self._missing = str(error)
             self._enable()
             return
         self._missing = ""
+        # Which embedding a map is of is no matter of the method.
+        same = {
+            name: value
+            for name, value in self.form.values().items()
+            if name == "embedding" and name in kind.model_fields
+        }
         self.form.kind = kind
         try:
-            self.form.set_params(kind.parse(recall(self._key(), {})))
+            self.form.set_params(kind.parse(recall(self._key(), {}) | same))
         except InvalidInput:  # remembered by another version, or it has no defaults
             self.form.reset()
         self._fill_choices()
@@ -198,6 +214,8 @@ class StepPanel(View):
             {
                 "channels": session.fov.channels if session.fov is not None else (),
                 "embeddings": self.bench.embeddings,
+                "encoders": self._encoders,
+                "starts": [*self._encoders, *_published()],
                 "tasks": [task.name for task in session.tasks],
                 "maps": list(session.cells.maps),
             }
@@ -208,6 +226,23 @@ class StepPanel(View):
         self.method.setCurrentIndex(max(self.method.findData(method), 0))
         self.form.set_params(params)
         self._enable()
+
+    def _take_proposal(self, stage: str = "") -> None:
+        """Show the settings that someone proposes, such as an encoder to embed with."""
+        values = self.bench.proposals.get(self.stage)
+        if values is None or stage not in ("", self.stage):
+            return
+        del self.bench.proposals[self.stage]
+        method = str(values.get("method", self.method_name))
+        self.method.setCurrentIndex(max(self.method.findData(method), 0))
+        if self._missing:
+            return
+        wanted = {name: value for name, value in values.items() if name != "method"}
+        try:
+            params = self.form.kind.parse({**self.form.values(), **wanted})
+        except InvalidInput:  # what else is in the form is not allowed
+            params = self.form.kind.parse(wanted)
+        self.show_settings(method, params)
 
     def fov_names(self) -> list[str]:
         """FOVs to work on.
@@ -273,16 +308,24 @@ class StepPanel(View):
 
     # -- earlier runs -----------------------------------------------------
 
-    def _read_log(self) -> None:
+    def _read_workspace(self) -> None:
+        """Read what has been run, and which encoders there are."""
         dataset = self.session.dataset
         if dataset is None:
-            self._show_log([])
+            self._show_workspace(([], []))
             return
+        workspace = dataset.workspace
 
-        def work(_job: Job) -> list[dict[str, Any]]:
-            return [run for run in dataset.workspace.runs() if run.get("stage") == self.stage]
+        def work(_job: Job) -> tuple[list[dict[str, Any]], list[str]]:
+            runs = [run for run in workspace.runs() if run.get("stage") == self.stage]
+            return runs, encoders(workspace)
 
-        self.read("read the log", work, self._show_log)
+        self.read("read the log", work, self._show_workspace)
+
+    def _show_workspace(self, found: tuple[list[dict[str, Any]], list[str]]) -> None:
+        runs, self._encoders = found
+        self._show_log(runs)
+        self._fill_choices()
 
     def _show_log(self, runs: list[dict[str, Any]]) -> None:
         self.log.clear()
@@ -321,6 +364,7 @@ class StepPanel(View):
             (self.session.task_changed, self._fill_choices),
             (self.session.results_changed, self._results_changed),
             (self.bench.runner.stage_changed, self._stage_changed),
+            (self.bench.proposed, self._take_proposal),
         ]
 
     def _results_changed(self, _stage: str) -> None:
@@ -329,8 +373,14 @@ class StepPanel(View):
     def synchronise(self) -> None:
         """Show what there is to choose from and what has been run."""
         self._fill_choices()
-        self._read_log()
+        self._read_workspace()
         self._stage_changed()
+        self._take_proposal()
+
+
+def _published() -> list[str]:
+    """Names of the published encoders."""
+    return [preset.name for preset in PRESETS.values() if preset.use == "embed"]
 
 
 def _local(utc: str) -> str:

@@ -1,0 +1,124 @@
+"""How a training goes, drawn by matplotlib; knows no Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from napari_dynaclr.gui.charts.drawings import open_axes, style_axes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from napari_dynaclr.gui.charts.drawings import Ink
+
+_ORANGE, _GREEN = "#e69f00", "#009e73"
+"""Told apart from the ink's accent by the colour-blind, and seen on dark and on light."""
+
+
+class _Part(NamedTuple):
+    """One of the diagrams that are drawn above each other."""
+
+    label: str
+    height: float
+    lines: dict[str, tuple[str, str]]
+    """Name in the key and colour ("" is the accent), by what was measured."""
+
+
+_PARTS = (
+    _Part("loss", 1.6, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
+    _Part(
+        "embedding",
+        1.2,
+        {"smoothness": ("smoothness ↓", ""), "dynamic_range": ("dynamic range ↑", _GREEN)},
+    ),
+    _Part("rank", 0.8, {"rank": ("rank", "")}),
+)
+
+
+def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
+    """Draw how a training goes: its loss, and below it what has become of the embedding.
+
+    Parameters
+    ----------
+    figure, ink
+        Where and with what.
+    table
+        A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``,
+        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no
+        room. The epoch with the lowest validation loss, which is the one that is kept, has
+        a ring.
+    """
+    parts = [_PARTS[0], *(part for part in _PARTS[1:] if _known(part, table))]
+    heights = [part.height for part in parts]
+    found = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)
+    epochs = table["epoch"].to_numpy(float)
+    for part, axes in zip(parts, found[:, 0], strict=True):
+        style_axes(axes, ink)
+        open_axes(axes)
+        _draw(axes, ink, part, epochs, table)
+    bottom = found[-1, 0]
+    bottom.set_xlabel("epoch", labelpad=2)
+    bottom.set_xlim(1, max(float(epochs.max()) if len(epochs) else 0.0, 2.0))
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
+    figure.align_ylabels()
+
+
+def _known(part: _Part, table: pd.DataFrame) -> list[str]:
+    """Return what of a part has been measured at least once."""
+    return [name for name in part.lines if name in table and table[name].notna().any()]
+
+
+def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataFrame) -> None:
+    known = _known(part, table)
+    for name in known:
+        title, colour = part.lines[name]
+        values = table[name].to_numpy(float)
+        there = np.isfinite(values)
+        axes.plot(
+            epochs[there],
+            values[there],
+            color=colour or ink.accent,
+            linewidth=1.4,
+            label=title,
+            # Without them, a single epoch would not be seen.
+            marker="o" if there.sum() < 30 else None,
+            markersize=2.6,
+            clip_on=False,
+        )
+    if "validation_loss" in known:
+        _ring_lowest(axes, epochs, table["validation_loss"].to_numpy(float))
+    axes.set_ylabel(part.label, labelpad=3)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3 if part.height < 1 else 4))
+    axes.grid(axis="y", color=ink.text, alpha=0.1, linewidth=0.7)
+    if len(part.lines) > 1 and known:
+        axes.legend(
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=2,
+            frameon=False,
+            labelcolor=ink.text,
+            fontsize=ink.size,
+            handlelength=1.2,
+            columnspacing=1.2,
+            borderpad=0,
+            borderaxespad=0.2,
+        )
+
+
+def _ring_lowest(axes: Axes, epochs: np.ndarray, values: np.ndarray) -> None:
+    """Ring the epoch whose weights are kept: the last of those with the lowest value."""
+    best = np.flatnonzero(values == np.nanmin(values))[-1]
+    axes.plot(
+        epochs[best],
+        values[best],
+        "o",
+        markersize=7,
+        markerfacecolor="none",
+        markeredgecolor=_ORANGE,
+        clip_on=False,
+    )

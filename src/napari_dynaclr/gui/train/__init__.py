@@ -1,0 +1,1 @@
+"""Training: how it goes, and what came of it."""

@@ -1,0 +1,265 @@
+"""The curves of a training while it runs, and of the last one when nothing does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_dynaclr.core.registry import methods
+from napari_dynaclr.gui.charts.charts import Chart
+from napari_dynaclr.gui.charts.ink import ink_of
+from napari_dynaclr.gui.charts.learning import draw_learning
+from napari_dynaclr.gui.latest import Latest
+from napari_dynaclr.gui.steps.progress import duration
+from napari_dynaclr.gui.view import View
+from napari_dynaclr.session.training import Training, last_run, read_figures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from napari import Viewer
+
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.gui.charts.drawings import Ink
+
+NOTHING = "No training yet. Its curves appear here while it runs."
+
+_EVERY = 400
+"""Milliseconds between drawings: a small encoder has several epochs in a second."""
+
+_TIP = """<qt><b>Loss</b>: how badly pairs are told from other cells. On cells that are not learned
+from (validation) it should fall, too; the encoder is kept as it was where that was lowest
+(ring).<br><b>Smoothness</b>: how far a cell moves through the embedding in a frame, compared with
+any two times of its track. Lower is smoother.<br><b>Dynamic range</b>: by how much the one is
+less than the other. Higher is better.<br><b>Rank</b>: how many dimensions the embedding makes use
+of. A fall towards 1 means that it collapses.</qt>"""
+
+_TEXTS = {
+    "loss": "loss {:.3f}",
+    "validation_loss": "validation {:.3f}",
+    "smoothness": "smoothness {:.3f}",
+    "dynamic_range": "dynamic range {:.3f}",
+    "rank": "rank {:.1f}",
+}
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What the last training has left on disk."""
+
+    name: str = ""
+    table: pd.DataFrame | None = None
+    encoder: Path | None = None
+
+
+class LearningPanel(View):
+    """Loss, smoothness, dynamic range and rank, epoch by epoch; then where the encoder is.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    parent
+        Its parent in Qt.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(viewer, parent)
+        self._viewer = viewer
+        self._left = _Left()
+        self._reads = Latest(self.bench.runner, self, "curve")
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_EVERY)
+        self._soon.timeout.connect(self._draw)
+        self._drawing = False
+        self._behind = False
+        self.title, self.values, self.made = QLabel(), QLabel(), QLabel()
+        for label in (self.title, self.values, self.made):
+            label.setWordWrap(True)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.chart = Chart(self.bench.runner, 330)
+        self.chart.setToolTip(_TIP)
+        self.embed_button = QPushButton("Embed with it")
+        self.embed_button.setToolTip("Fill in the form of Embed and project for this encoder.")
+        below = QHBoxLayout()
+        below.addWidget(self.made, 1)
+        below.addWidget(self.embed_button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.title)
+        layout.addWidget(self.chart)
+        layout.addWidget(self.values)
+        layout.addLayout(below)
+        self.chart.drawn.connect(self._drawn)
+        self.embed_button.clicked.connect(self.embed)
+
+    # -- following --------------------------------------------------------
+
+    def connections(self) -> list[tuple[Any, Callable[..., Any]]]:
+        """Follow the training, the dataset, what is written, and the theme."""
+        return [
+            (self.session.dataset_changed, self._dataset_changed),
+            (self.session.training_changed, self._training_changed),
+            (self.session.results_changed, self._results_changed),
+            (self._viewer.events.theme, self._paint),
+        ]
+
+    def synchronise(self) -> None:
+        """Show the training that is running, or else the last one."""
+        self._drawing = False
+        self._paint()
+        if self.training is not None:
+            self._take(self._left)
+        self._read()
+
+    def _paint(self, _event: object = None) -> None:
+        self.chart.set_ink(ink_of(self._viewer))
+
+    def _dataset_changed(self) -> None:
+        self._take(_Left())
+        self._read()
+
+    def _results_changed(self, stage: str) -> None:
+        if stage == "train":
+            self._read()
+
+    def _training_changed(self) -> None:
+        self._tell()
+        if self._drawing:
+            self._behind = True  # the newest epoch is drawn next, and those between are not
+        elif not self._soon.isActive():
+            self._soon.start()
+
+    @property
+    def training(self) -> Training | None:
+        """The training of this dataset that runs, or has run since the viewer was opened."""
+        training, dataset = self.session.training, self.session.dataset
+        if training is None or dataset is None or training.workspace != dataset.workspace.path:
+            return None
+        return training
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs now."""
+        run = self.bench.runner.stage
+        return self.training is not None and run is not None and run.title == "train"
+
+    def _read(self) -> None:
+        """Look for what the last training has left."""
+        dataset, training = self.session.dataset, self.training
+        if dataset is None:
+            return
+        workspace, live = dataset.workspace, training is not None and bool(training.figures)
+
+        def work(_job: Job) -> _Left:
+            name, finished = last_run(workspace)
+            if training is not None:
+                name = training.name
+            if not name:
+                return _Left()
+            file = workspace.encoder(name)
+            return _Left(
+                name,
+                None if live else read_figures(workspace, name),
+                file if finished and file.exists() else None,
+            )
+
+        self._reads.start("read the training", work, self._take)
+
+    def _take(self, left: _Left) -> None:
+        self._left = left
+        self._tell()
+        self._draw()
+
+    # -- showing ----------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Say in words how far the training is, and what came of it."""
+        training, left, running = self.training, self._left, self.is_running
+        epoch, values = self._newest()
+        name = training.name if training is not None else left.name
+        of = f" of {training.epochs}" if training is not None and training.epochs else ""
+        at = f": epoch {epoch}{of}" if epoch else ""
+        self.title.setText(f"<b>{name}</b>{at}" if name and (epoch or running) else NOTHING)
+        told = [
+            text.format(values[one])
+            for one, text in _TEXTS.items()
+            if one in values and np.isfinite(values[one])
+        ]
+        if "seconds" in values:
+            told.append(f"after {duration(values['seconds'])}")
+        self.values.setText(" · ".join(told))
+        self.values.setVisible(bool(told))
+        self.chart.setVisible(bool(epoch))
+        there = left.encoder is not None and not running
+        if left.encoder is not None:
+            self.made.setText(f"Encoder: {'/'.join(left.encoder.parts[-3:])}")
+            self.made.setToolTip(str(left.encoder))
+        self.made.setVisible(there)
+        self.embed_button.setVisible(there)
+
+    def _newest(self) -> tuple[int, Mapping[str, float]]:
+        """Return the last epoch, 0 if there is none, and its figures."""
+        training, table = self.training, self._left.table
+        if training is not None and training.figures:
+            return training.figures[-1].epoch, training.figures[-1].values
+        if table is not None and not self.is_running:
+            row = table.iloc[-1]
+            return int(row["epoch"]), {str(one): float(row[one]) for one in table.columns}
+        return 0, {}
+
+    def _draw(self) -> None:
+        training, table = self.training, self._left.table
+        self._behind = False
+        drawing: Callable[[Figure, Ink], None] | None = None
+        if training is not None and training.figures:
+            drawing = partial(_draw_training, training=training)
+        elif table is not None and not self.is_running:
+            drawing = partial(draw_learning, table=table)
+        self._drawing = drawing is not None and self.chart.isVisible()
+        self.chart.show_drawing(drawing)
+
+    def _drawn(self) -> None:
+        self._drawing = False
+        if self._behind:
+            self._soon.start()
+
+    # -- what comes next --------------------------------------------------
+
+    def embed(self) -> None:
+        """Have the form of Embed and project filled in for the encoder, and show it."""
+        encoder = self._left.encoder
+        if encoder is None:
+            return
+        taken = encoder.stem in {method.name for method in methods("embed")}
+        self.bench.propose(
+            "embed",
+            method="dynaclr",
+            preset="none",
+            weights=str(encoder),
+            name=f"{encoder.stem}_encoder" if taken else encoder.stem,
+            channels=(),
+            normalization=(),
+            patch_size=None,
+            depth=None,
+            z_start=None,
+        )
+        window = self._viewer.window
+        dock, widget = window.add_plugin_dock_widget("napari-dynaclr", "Embed and project", True)
+        dock.show()
+        dock.raise_()
+        widget.show_stage("embed")
+
+
+def _draw_training(figure: Figure, ink: Ink, training: Training) -> None:
+    draw_learning(figure, ink, training.table())

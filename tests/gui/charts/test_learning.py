@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_dynaclr.gui.charts.charts import render
+from napari_dynaclr.gui.charts.drawings import Ink
+from napari_dynaclr.gui.charts.learning import draw_learning
+
+EPOCHS = np.arange(1, 7)
+TABLE = pd.DataFrame(
+    {
+        "epoch": EPOCHS,
+        "loss": 3.0 / EPOCHS,
+        "validation_loss": [4.0, 3.0, 2.0, 1.0, 2.0, 3.0],
+        "smoothness": 0.5 / EPOCHS,
+        "dynamic_range": EPOCHS / 10,
+        "rank": EPOCHS * 2.0,
+    }
+)
+
+
+def axes_of(table):
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    draw_learning(figure, Ink(), table)
+    return figure.axes
+
+
+def named(axes):
+    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+
+
+def test_loss_is_above_and_the_embedding_below_it_over_the_same_epochs():
+    loss, embedding, rank = axes_of(TABLE)
+    assert list(named(loss)) == ["training", "validation"]
+    assert list(named(embedding)) == ["smoothness ↓", "dynamic range ↑"]
+    assert rank.get_ylabel() == "rank"
+    np.testing.assert_allclose(named(rank)["rank"].get_ydata(), EPOCHS * 2.0)
+    assert {axes.get_xlim() for axes in (loss, embedding, rank)} == {(1.0, 6.0)}
+    assert rank.get_xlabel() == "epoch"
+
+
+def test_the_epoch_that_is_kept_has_a_ring():
+    loss = axes_of(TABLE)[0]
+    [ring] = [line for line in loss.lines if line.get_markerfacecolor() == "none"]
+    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("gone", "labels"),
+    [
+        (["smoothness", "dynamic_range"], ["loss", "rank"]),
+        (["rank"], ["loss", "embedding"]),
+        (["validation_loss", "smoothness", "dynamic_range", "rank"], ["loss"]),
+    ],
+)
+def test_what_was_never_measured_takes_no_room(gone, labels):
+    without = axes_of(TABLE.drop(columns=gone))
+    assert [axes.get_ylabel() for axes in without] == labels
+    empty = TABLE.assign(**dict.fromkeys(gone, np.nan))
+    assert [axes.get_ylabel() for axes in axes_of(empty)] == labels
+
+
+def test_what_was_not_measured_in_an_epoch_leaves_no_gap():
+    table = TABLE.assign(rank=[np.nan, 2.0, np.nan, 4.0, np.nan, 6.0])
+    line = named(axes_of(table)[2])["rank"]
+    np.testing.assert_array_equal(line.get_xdata(), [2, 4, 6])
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 400])
+def test_any_number_of_epochs_can_be_drawn(epochs):
+    table = pd.DataFrame({"epoch": np.arange(epochs) + 1, "loss": 1.0})
+    picture = render(partial(draw_learning, table=table), Ink(), (320, 330), 1.0)
+    assert picture.pixels.shape == (330, 320, 4)
+    [axes] = axes_of(table)
+    assert named(axes)["training"].get_marker() == ("o" if epochs < 30 else "None")
