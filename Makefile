@@ -1,6 +1,7 @@
 # The tasks of this project. `make` alone lists them. Nothing needs to be set up by hand before.
 #   make demo GUI=1            show the result in napari
 #   make test ARGS="-k track"  pass options on to pytest
+#   make test JOBS=4           so many tests at a time, with a virtual screen each
 #   make PYTHON=/path/to/python3.12 setup
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -12,11 +13,20 @@ BIN := .venv/bin
 PY := $(BIN)/python
 STAMP := .venv/.ready
 
-# Tests open real windows. On Linux without a screen they get a virtual one; where Xvfb is missing,
-# Qt draws off-screen, and the tests that need OpenGL are skipped.
-ifeq ($(shell uname -s)$(DISPLAY)$(WAYLAND_DISPLAY),Linux)
+# Tests open real windows, and those that type need the focus. On Linux pytest-xvfb gives every process
+# of tests a virtual screen of its own (--no-xvfb in ARGS: on yours); where Xvfb is missing, Qt draws
+# off-screen, and the tests that need OpenGL are skipped. Elsewhere there is one screen, for one process.
+ifeq ($(shell uname -s),Linux)
+JOBS = 2
+PLATFORM = QT_QPA_PLATFORM=$(if $(shell command -v Xvfb),xcb,offscreen)
+ifeq ($(DISPLAY)$(WAYLAND_DISPLAY),)
 SCREEN = $(if $(shell command -v xvfb-run),xvfb-run -a -s "-screen 0 1400x900x24",env QT_QPA_PLATFORM=offscreen)
 endif
+else
+JOBS = 0
+endif
+# The tests of a file stay together, for they share fixtures. A thread a process: they share the cores.
+PYTEST = env OMP_NUM_THREADS=1 $(PLATFORM) $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: help setup system demo test test-slow lint format docs screenshots bench clean
 
@@ -36,10 +46,10 @@ demo: setup  ## the whole job on a simulated sample (GUI=1: then show it in napa
 	$(BIN)/napari-dynaclr demo $(if $(GUI),--gui) $(ARGS)
 
 test: setup  ## the tests, but for the slow ones
-	$(SCREEN) $(PY) -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: setup  ## the slow tests
-	$(SCREEN) $(PY) -m pytest -m slow $(ARGS)
+	$(PYTEST) -m slow $(ARGS)
 
 lint: setup  ## ruff, mypy, import directions, the napari manifest
 	$(PY) -m ruff check

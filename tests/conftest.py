@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+# napari's fixtures reset its settings for each test, and napari writes them at each change: into
+# the user's own file, were there one. It is read when napari is imported, so not in a fixture.
+os.environ["NAPARI_CONFIG"] = ""
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -17,7 +17,7 @@ from commands import PROGRAM, digest, refused, run, strays, succeed
 
 from napari_dynaclr import __version__
 from napari_dynaclr.core.annotations import current_annotations
-from napari_dynaclr.core.registry import MAKERS, METHODS, STAGES
+from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES
 from napari_dynaclr.core.taskbook import write_tasks
 from napari_dynaclr.core.tasks import Task, new_states
 
@@ -32,7 +32,7 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="signals and ptys are
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
 def test_the_help_lists_every_stage(args):
     said = succeed(*args).out
-    for stage in (*MAKERS, *STAGES, "run", "info", "export", "review", "tasks", "demo"):
+    for stage in (*MAKERS, *STAGES, *COMPOSED, "run", "info", "export", "review", "tasks", "demo"):
         assert re.search(rf"^  {stage} +[A-Z]", said, re.MULTILINE)
 
 
@@ -65,7 +65,7 @@ def test_bounds_are_told_as_they_are():
     )
 
 
-@pytest.mark.parametrize("stage", [*MAKERS, *STAGES])
+@pytest.mark.parametrize("stage", [*MAKERS, *STAGES, *COMPOSED])
 def test_the_help_of_a_stage_shows_the_default_method_and_the_others(stage):
     said = flat(succeed(stage, "--help").out)
     names = [method.name for method in METHODS if method.stage == stage]

@@ -128,6 +128,8 @@ def settings(truth, tmp_path, weights):
             ("classify", "linear"): ({}, {"strength": 0.01}),
             ("evaluate", "smoothness"): ({}, {"standardize": False}),
             ("evaluate", "tracking"): ({"truth": str(truth)}, {"channel": "cell_labels"}),
+            ("evaluate", "divisions"): ({}, {"frames": 2}),
+            ("evaluate", "robustness"): ({}, {"swaps": 0.1}),
             ("evaluate", "classification"): (true_states, {"radius": 0.5}),
         }.get((method.stage, method.name), ({}, None))
         kind = method.params_class()

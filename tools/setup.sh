@@ -6,11 +6,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# What is installed into .venv. torch is left out for now: on Linux it brings several GB of CUDA
-# libraries. The tests of the networks skip, saying so; EXTRAS=...,torch,oracle runs them too.
-EXTRAS="${EXTRAS:-napari,umap,evaluation,dev}"
+# What is installed into .venv. On Linux, torch brings several GB of CUDA libraries; without them:
+#   UV_TORCH_BACKEND=cpu make setup                   torch for the processor only, from PyTorch's own index
+#   EXTRAS=napari,umap,evaluation,dev make setup      no torch; the tests of the networks skip, saying so
+EXTRAS="${EXTRAS:-napari,umap,evaluation,torch,oracle,dev}"
 
-# xauth is what xvfb-run calls; the rest is what PyQt6 and its xcb platform plugin load.
+# Xvfb is the tests' screen, xauth what xvfb-run calls; the rest is what PyQt6 and its xcb platform plugin load.
 LIBRARIES="libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1
   libxcb-image0 libxcb-render-util0 libxcb-xinerama0 libdbus-1-3 xvfb xauth"
 

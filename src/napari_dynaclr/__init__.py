@@ -14,6 +14,7 @@ from napari_dynaclr._version import __version__
 if TYPE_CHECKING:
     from napari_dynaclr.annotation import annotate
     from napari_dynaclr.classification import classify
+    from napari_dynaclr.comparison import compare
     from napari_dynaclr.conversion import convert
     from napari_dynaclr.core.dataset import Dataset, open_dataset
     from napari_dynaclr.core.fov import Fov
@@ -44,6 +45,7 @@ _WHERE = {
     "annotate": "annotation",
     "classify": "classification",
     "evaluate": "evaluation",
+    "compare": "comparison",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "__version__",
     "annotate",
     "classify",
+    "compare",
     "convert",
     "embed",
     "evaluate",

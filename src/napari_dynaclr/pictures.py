@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
 from napari_dynaclr.classification.curve import state_curve
-from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import MissingInput
+from napari_dynaclr.core.figures import save_figure, zoom_on_most
 from napari_dynaclr.core.patches import iter_patches
 from napari_dynaclr.core.shards import nodes
 from napari_dynaclr.core.tables import read_csv
@@ -61,15 +61,12 @@ def map_picture(dataset: Dataset, embedding: str, method: str, task: str, file: 
         right.scatter([], [], c=PALETTE[i % len(PALETTE)], label=f"{name} (predicted)", s=30)
     right.legend(frameon=False)
     right.set_title(task)
-    low, high = np.percentile(place, [2, 98], axis=0)
-    low, high = low - 0.3 * (high - low), high + 0.3 * (high - low)
-    outside = int(((place < low) | (place > high)).any(axis=1).sum())
-    if outside:  # a few stray cells would squeeze the map into a corner
-        figure.text(0.005, 0.005, f"{outside} of {len(place)} cells lie outside", fontsize=7)
     for axes in (left, right):
-        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        outside = zoom_on_most(axes, place)
         axes.set(xlabel=f"{method.upper()} 1", ylabel=f"{method.upper()} 2", xticks=[], yticks=[])
-    return _save(figure, file)
+    if outside:
+        figure.text(0.005, 0.005, f"{outside} of {len(place)} cells lie outside", fontsize=7)
+    return save_figure(figure, file)
 
 
 def curve_picture(
@@ -105,7 +102,7 @@ def curve_picture(
     axes.set(xlabel=f"time ({unit})", ylabel=f"{state} cells (%)", ylim=(-2, 102))
     axes.legend(frameon=False, ncols=2, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def _curves(axes: Axes, curve: pd.DataFrame, line: str, label: str, band: bool) -> None:
@@ -143,7 +140,7 @@ def field_picture(dataset: Dataset, task: str, state: str, channel: str, file: P
         axes.imshow(rgb)
         axes.set_title(f"{fov.name}, {channel}, {t * _hours(fov):g} {_unit(fov)}", fontsize=10)
         axes.axis("off")
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def cells_picture(
@@ -181,7 +178,7 @@ def cells_picture(
             row[0].set_ylabel(f"{state}\n{channel}", fontsize=7)
             for axes, patch in zip(row, patches[state], strict=False):
                 axes.imshow(patch[c], cmap="gray", vmin=limits[c][0], vmax=limits[c][1])
-    return _save(figure, file)
+    return save_figure(figure, file)
 
 
 def _states(task: str, found: NDArray[Any]) -> list[str]:
@@ -200,9 +197,3 @@ def _unit(fov: Fov) -> str:
 
 def _rgb(colour: str) -> tuple[float, ...]:
     return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
-def _save(figure: Figure, file: Path) -> Path:
-    with atomic_file(file) as temporary:
-        figure.savefig(temporary, dpi=150)
-    return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ def terminal_job() -> Iterator[Job]:
         transient=True,
         # A library that keeps the stream it finds would write into the bars at exit.
         redirect_stdout=False,
-        disable=not console.is_terminal,
+        # Of the processes that share a training, the first one speaks.
+        disable=not console.is_terminal or os.environ.get("LOCAL_RANK", "0") != "0",
     )
     tasks: dict[int, Any] = {}
 

@@ -159,6 +159,15 @@ def test_an_integer_frame_of_zeros_is_refused(one, pixels):
     assert "time point 2 holds nothing but zeros" in refusal(one(data).frames(["Phase"]))
 
 
+@pytest.mark.parametrize("place", [(0, 0), (3, 5), (31, 39)])
+def test_a_single_bright_pixel_is_something(one, place):
+    data = np.zeros((1, 1, 2, 32, 40), "f4")
+    data[0, 0, 1, *place] = 1
+    data[0, 0, 0, 0, 0] = np.nan
+    ((_, frame),) = one(data).frames(["Phase"], fill_nan=False)
+    np.testing.assert_array_equal(frame, data[0])
+
+
 def test_zeros_with_some_nan_are_still_nothing(one):
     data = np.zeros((1, 1, 1, 4, 4), "f4")
     data[..., 0] = np.nan

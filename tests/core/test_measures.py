@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.measures import (
+    cosine_distances,
     dynamic_range,
     effective_rank,
     smoothness,
     trajectory_distances,
+    unit_vectors,
 )
 
 
@@ -138,3 +140,14 @@ def test_the_rank_is_the_number_of_dimensions_that_are_used():
     assert effective_rank(plane) == pytest.approx(3, abs=0.01)
     assert effective_rank(generator.normal(size=(4000, 16))) == pytest.approx(16, abs=0.1)
     assert effective_rank(np.ones((10, 4))) == 0
+
+
+def test_distances_of_many_pairs_are_those_of_each_and_zeros_make_no_nan():
+    vectors = np.random.default_rng(0).normal(size=(50, 6))
+    vectors[7] = 0
+    generator = np.random.default_rng(1)
+    one, other = generator.integers(8, 50, (2, 70_000))  # more than a block
+    found = cosine_distances(unit_vectors(vectors), one, other)
+    for i in (0, 65_535, 65_536, 69_999):
+        assert found[i] == pytest.approx(cosine(vectors[one[i]], vectors[other[i]]))
+    assert cosine_distances(unit_vectors(vectors), np.array([7]), np.array([3])).item() == 1

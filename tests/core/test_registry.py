@@ -9,6 +9,7 @@ from napari_dynaclr.core import registry
 from napari_dynaclr.core.errors import InvalidInput, MissingExtra
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.registry import (
+    COMPOSED,
     MAKERS,
     METHODS,
     STAGES,
@@ -78,7 +79,7 @@ def test_names_are_unique_and_titles_there():
 
 def test_stages_stand_in_the_order_of_the_pipeline():
     assert STAGES == ("segment", "track", "embed", "project", "annotate", "classify", "evaluate")
-    assert not set(MAKERS) & set(STAGES)
+    assert not {*MAKERS, *COMPOSED} & set(STAGES)
 
 
 def test_the_first_method_is_the_default():

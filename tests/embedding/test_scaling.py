@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.normalize import summarize
-from napari_dynaclr.embedding.scaling import MODES, percentile_range, scale_patches
+from napari_dynaclr.embedding.scaling import MODES, has_gaps, percentile_range, scale_patches
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,24 @@ def test_what_is_not_finite_is_filled(pool, mode):
         np.testing.assert_array_equal(found[1], expected[1])
         changed = ~np.isclose(found[0], expected[0], rtol=0.2, atol=0.2)
         assert changed.sum() <= 1
+
+
+@pytest.mark.parametrize(
+    ("image", "gaps"),
+    [
+        ([1.0, np.nan], True),
+        ([np.inf, -np.inf], True),
+        ([-np.inf, 1.0], True),
+        ([3e38, 3e38], False),  # whose sum is more than float32 holds
+        ([0.0, -2.0], False),
+    ],
+)
+def test_gaps_are_pixels_without_a_finite_value(image, gaps):
+    assert has_gaps(np.array(image, np.float32)) is gaps
+
+
+def test_whole_numbers_have_no_gaps():
+    assert not has_gaps(np.full(9, 65535, np.uint16))
 
 
 def test_percentiles_are_monai_s(patches, pool):

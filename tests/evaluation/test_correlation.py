@@ -71,3 +71,36 @@ def test_too_few_cells_are_one_line(processed):
     write_shard(processed.workspace.shard("features", fov), shard[:2].copy())
     with pytest.raises(InvalidInput, match="at least 3 cells, there are 2"):
         evaluate(processed.select([fov.name]), parse("evaluate", "correlation", {}))
+
+
+def test_the_pictures_show_the_strongest_features_and_cells_along_the_components(
+    processed, figures
+):
+    given = {"components": 2, "strongest": 3, "patches": 5, "channels": ("Phase", "Sensor")}
+    table = evaluate(processed, parse("evaluate", "correlation", {**given, "patch_size": 32}))
+    heat, cells = figures
+    shown = [label.get_text() for label in heat.axes[0].get_yticklabels()]
+    strongest = [part["feature"].head(3).tolist() for _, part in table.groupby("component")]
+    assert set(shown) == {name for names in strongest for name in names}
+    values = heat.axes[0].images[0].get_array()
+    rho = table.set_index(["component", "feature"])["rho"]
+    for i, name in enumerate(shown):
+        assert values[i].tolist() == pytest.approx([rho["PC1", name], rho["PC2", name]])
+    (axes,) = cells.axes
+    rows = [label.get_text() for label in axes.get_yticklabels()]
+    assert rows == ["PC1\nPhase", "PC1\nSensor", "PC2\nPhase", "PC2\nSensor"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["low", "high"]
+    assert axes.images[0].get_array().shape == (4 * 35, 5 * 35), "of 32, and 3 between"
+    file = processed.workspace.evaluation("correlation")
+    for picture in (file.with_suffix(".png"), file.with_name("correlation-patches.png")):
+        assert picture.stat().st_size > 5000
+
+
+def test_no_cells_are_drawn_if_none_are_asked_for(processed, figures):
+    evaluate(processed, parse("evaluate", "correlation", {"patches": 0}))
+    assert len(figures) == 1
+
+
+def test_a_channel_that_is_not_there_is_one_line(processed):
+    with pytest.raises(InvalidInput, match="'GFP'"):
+        evaluate(processed, parse("evaluate", "correlation", {"channels": ("GFP",)}))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from plain import plain_bench, show, shut
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.gui.workbench import Workbench
 
 
+_frozen = 0  # how many modules had been imported when garbage was last told from the rest
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs napari's canvas where there is no OpenGL."""
     if os.environ.get("QT_QPA_PLATFORM") != "offscreen":
@@ -27,6 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "make_napari_viewer" in names:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _imports_are_no_garbage():
+    """Keep the full garbage collections short that napari makes whenever layers go.
+
+    They would look through all that is imported each time: nearly every object there is, hundreds
+    of thousands of PyTorch's alone, and a large part of the time of a test with a window.
+    """
+    global _frozen
+    if len(sys.modules) > _frozen:
+        gc.collect()
+        gc.freeze()
+        _frozen = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +88,14 @@ def empty_bench(make_napari_viewer, idle, qtbot) -> Iterator[Workbench]:
     yield made
     idle(made)
     made.close()
+
+
+@pytest.fixture
+def windowless(processed, qtbot) -> Iterator[Workbench]:
+    """What ``bench`` is, without a window: for tests that look at no canvas, and quicker."""
+    made = plain_bench()
+    yield show(made, qtbot, processed.root, "B/1/0", processed.workspace.path)
+    shut(made, qtbot)
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget, Segmen
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.painting import choices
 
-ACTIONS = 500
 DOCKS = (
     OpenWidget,
     SegmentAndTrackWidget,
@@ -172,12 +171,19 @@ class Monkey:
         self.session.annotate(self.session.selection, self.one(["infected", "uninfected", ""]))
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow),
-                                  pytest.param(2, marks=pytest.mark.slow)])  # fmt: skip
-def test_random_actions_raise_nothing(seed, bench, idle, qtbot, capture_errors):
+@pytest.mark.parametrize(
+    ("seed", "actions"),
+    [
+        (0, 150),
+        pytest.param(0, 500, marks=pytest.mark.slow),
+        pytest.param(1, 500, marks=pytest.mark.slow),
+        pytest.param(2, 500, marks=pytest.mark.slow),
+    ],
+)
+def test_random_actions_raise_nothing(seed, actions, bench, idle, qtbot, capture_errors):
     monkey = Monkey(bench, seed)
     done = []
-    for _ in range(ACTIONS):
+    for _ in range(actions):
         done.append(monkey.act())
         QApplication.processEvents()
         assert not capture_errors, f"after {done[-12:]}: {capture_errors}"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -7,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from napari_dynaclr import Job, open_dataset, project
-from napari_dynaclr.core.errors import InvalidInput, MissingInput
+from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput
 from napari_dynaclr.core.registry import parse
 from napari_dynaclr.projection import pca, phate
 
@@ -164,3 +167,28 @@ def test_what_the_shards_held_before_is_still_there(processed):
 def test_without_the_embedding_it_names_the_stage_to_run(dataset, embedding):
     with pytest.raises(MissingInput, match=f"No embedding '{embedding}' found for FOV A/1/0"):
         project(dataset, parse("project", "pca", {"embedding": embedding}))
+
+
+def test_phate_is_cancelled_in_the_midst_of_its_fit(monkeypatch):
+    import phate as library
+
+    begun, end = threading.Event(), threading.Event()
+
+    def fit_transform(_self, _vectors):
+        begun.set()
+        end.wait(30)
+
+    monkeypatch.setattr(library.PHATE, "fit_transform", fit_transform)
+    job = Job()
+    asked = []
+
+    def cancel():
+        begun.wait(30)
+        asked.append(time.monotonic())
+        job.cancel()
+
+    threading.Thread(target=cancel, daemon=True).start()
+    with pytest.raises(Cancelled):
+        phate.fit(path_of_cells()[0], phate.PhateParams(), job)
+    assert time.monotonic() - asked[0] < 2
+    end.set()

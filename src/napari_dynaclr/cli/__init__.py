@@ -18,7 +18,7 @@ from napari_dynaclr.cli.arguments import DATASET, FOV, WORKSPACE, open_selected
 from napari_dynaclr.cli.commands import Commands, MethodCommand
 from napari_dynaclr.cli.results import export_command, review_command, tasks_command
 from napari_dynaclr.core.errors import MissingExtra
-from napari_dynaclr.core.registry import MAKERS, STAGES, find_method
+from napari_dynaclr.core.registry import COMPOSED, MAKERS, STAGES, find_method
 from napari_dynaclr.terminal import show_table, terminal_job
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _show(stage: str, result: pd.DataFrame) -> None:
 
         states = [name for name in result if name not in ANNOTATION_COLUMNS]
         result = result[["fov_name", "t", "track_id", "y", "x", *states]].fillna("")
-    show_table(result, limit=50 if stage == "evaluate" else 5)
+    show_table(result, limit=50 if stage in ("evaluate", *COMPOSED) else 5)
 
 
 def _show_scores(dataset: Dataset, task: str) -> None:
@@ -109,7 +109,7 @@ for _name in MAKERS:
     if _name == "convert":
         _paths.insert(0, click.Argument(["source"], type=click.Path(path_type=Path)))
     main.add_command(MethodCommand(_name, params=_paths, callback=_maker(_name)))
-for _name in STAGES:
+for _name in (*STAGES, *COMPOSED):
     main.add_command(MethodCommand(_name, params=[DATASET, WORKSPACE, FOV], callback=_stage(_name)))
 
 

@@ -30,6 +30,7 @@ _SUMMARY = {
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",
     "evaluate": "Measure embeddings, tracks and predictions.",
+    "compare": "Train encoders in several ways, and measure them beside each other.",
 }
 
 

@@ -43,11 +43,10 @@ def trajectory_distances(
     """
     order = np.lexsort((times, tracks))
     tracks, times = np.asarray(tracks)[order], np.asarray(times)[order]
-    unit = np.asarray(vectors, np.float64)[order]
-    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    unit = unit_vectors(np.asarray(vectors)[order])
     follows = (tracks[1:] == tracks[:-1]) & (times[1:] == times[:-1] + 1)
     here = np.flatnonzero(follows)
-    adjacent = _distance(unit, here, here + 1)
+    adjacent = cosine_distances(unit, here, here + 1)
 
     # For each node that has a follower, partners anywhere else in its track.
     _, start, length = np.unique(tracks, return_index=True, return_counts=True)
@@ -56,12 +55,30 @@ def trajectory_distances(
     begin, count = (np.repeat(part[which], random_pairs) for part in (start, length))
     shift = 1 + (np.random.default_rng(seed).random(len(one)) * (count - 1)).astype(int)
     other = begin + (one - begin + shift) % np.maximum(count, 1)
-    return adjacent, _distance(unit, one, other)
+    return adjacent, cosine_distances(unit, one, other)
 
 
-def _distance(
+def unit_vectors(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Scale rows to length 1; a row of zeros stays."""
+    matrix = np.asarray(vectors, np.float64)
+    unit: NDArray[np.float64] = matrix / np.maximum(
+        np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12
+    )
+    return unit
+
+
+def cosine_distances(
     unit: NDArray[np.floating], one: NDArray[np.intp], other: NDArray[np.intp]
-) -> NDArray[np.floating]:
+) -> NDArray[np.float64]:
+    """Distances of pairs of rows (dynaclr.txt, Eq. 1), (P,).
+
+    Parameters
+    ----------
+    unit
+        From :func:`unit_vectors`, (N, D).
+    one, other
+        Rows, (P,).
+    """
     result = np.empty(len(one))
     # In blocks: pairs outnumber nodes, and gathering all at once would too.
     for begin in range(0, len(one), 65_536):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
+from zarr.buffer.cpu import NDBuffer
 from zarr.errors import ContainsArrayError, GroupNotFoundError
 
 from napari_dynaclr.core.chunks import open_chunks
@@ -183,23 +185,47 @@ class Multiscale:
         self, start: int, stop: int, channels: Sequence[int], slices: slice = slice(None)
     ) -> NDArray[Any]:
         """Read time points ``start`` to ``stop`` of some channels and slices: (C, T, Z, Y, X)."""
-        index: list[Any] = [slice(None)] * self.array.ndim
-        if "z" in self.axes:
-            index[self.axes.index("z")] = slices
-        if "t" in self.axes:
-            index[self.axes.index("t")] = slice(start, stop)
+        wanted = {"t": slice(start, stop), "z": slices}
+        index = [wanted.get(axis, slice(None)) for axis in self.axes]
         unique = sorted(set(channels))
         if "c" in self.axes:
-            index[self.axes.index("c")] = (
-                slice(unique[0], unique[-1] + 1)
-                if unique == list(range(unique[0], unique[-1] + 1))
-                else np.asarray(unique)
-            )
-        data = np.asarray(self.array.oindex[tuple(index)])
+            data = self._read_channels(index, self.axes.index("c"), unique)
+        else:
+            data = np.asarray(self.array[tuple(index)])
         for place, axis in enumerate(AXES):
             if axis not in self.axes:
                 data = np.expand_dims(data, place)
-        return np.moveaxis(data, 1, 0)[[unique.index(channel) for channel in channels]]
+        data = np.moveaxis(data, 1, 0)
+        if list(channels) == unique:
+            return data
+        return data[[unique.index(channel) for channel in channels]]
+
+    def _read_channels(self, index: list[slice], axis: int, channels: list[int]) -> NDArray[Any]:
+        """Read ascending channels, each chunk once; the result has the array's axes."""
+        first, end = channels[0], channels[-1] + 1
+        here = (slice(None),) * axis
+        if channels == list(range(first, end)):
+            return np.asarray(self.array[(*index[:axis], slice(first, end), *index[axis + 1 :])])
+        if self.array.chunks[axis] > 1:
+            selection = (*index[:axis], np.asarray(channels), *index[axis + 1 :])
+            return np.asarray(self.array.oindex[selection])
+        # zarr takes a third longer for a list of channels than for each by itself.
+        shape = [
+            len(range(*one.indices(n))) for one, n in zip(index, self.array.shape, strict=True)
+        ]
+        shape[axis] = len(channels)
+        data = np.empty(shape, self.array.dtype)
+
+        def fill(place: int) -> None:
+            one = slice(channels[place], channels[place] + 1)
+            self.array.get_basic_selection(
+                (*index[:axis], one, *index[axis + 1 :]),
+                out=NDBuffer.from_numpy_array(data[(*here, slice(place, place + 1))]),
+            )
+
+        with ThreadPoolExecutor(len(channels)) as pool:
+            list(pool.map(fill, range(len(channels))))
+        return data
 
     def lazy(self, channel: int) -> da.Array:
         """One channel as a lazy (T, Z, Y, X) array."""

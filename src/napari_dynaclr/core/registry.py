@@ -117,14 +117,23 @@ METHODS: tuple[Method, ...] = (
            "evaluation.classification", "ClassificationParams"),
     Method("evaluate", "correlation", "Principal components against engineered features",
            "evaluation.correlation", "CorrelationParams"),
+    Method("evaluate", "divisions", "Trajectories of mothers and daughters around divisions",
+           "evaluation.divisions", "DivisionsParams"),
+    Method("evaluate", "robustness", "What the embedding says where tracks are wrong",
+           "evaluation.robustness", "RobustnessParams"),
+    Method("compare", "encoders", "Encoders trained in several ways, beside each other",
+           "comparison.params", "CompareParams", "torch"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 
 MAKERS = ("simulate", "convert")
 """Verbs that make a dataset rather than work on one."""
 
+COMPOSED = ("compare",)
+"""Verbs that run several stages."""
+
 STAGES: tuple[str, ...] = tuple(
-    dict.fromkeys(method.stage for method in METHODS if method.stage not in MAKERS)
+    dict.fromkeys(method.stage for method in METHODS if method.stage not in (*MAKERS, *COMPOSED))
 )
 """Stages that work on a dataset, in the order of the pipeline."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import statistics
 from napari_dynaclr.core.patches import iter_patches
-from napari_dynaclr.embedding.scaling import GROUP, Mode, scale_patches
+from napari_dynaclr.embedding.scaling import GROUP, Mode, has_gaps, scale_patches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,6 +188,6 @@ def _read(
     )
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 16)) as pool:
         for batch in batches:
-            whole = np.isfinite(batch.patches.sum(axis=(1, 2, 3, 4), dtype=np.float64))
+            whole = np.array([not has_gaps(patch) for patch in batch.patches])
             pixels = scale_patches(batch.patches, window.modes, known, pool, window.inner)
             yield CellPatches(batch.t, place[batch.rows], pixels, batch.at_border, ~whole)

@@ -90,11 +90,24 @@ def _middle(shape: tuple[int, ...], side: int | None) -> tuple[Any, ...]:
     return (..., *(slice(start, n - start) for start, n in zip(starts, shape, strict=True)))
 
 
+def has_gaps(image: NDArray[Any]) -> bool:
+    """Return whether some pixels have no finite value.
+
+    Parameters
+    ----------
+    image
+        Any shape.
+    """
+    # A sum is quicker than to look at each; one that is too large proves nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not np.isfinite(image.sum()) and not bool(np.isfinite(image).all())
+
+
 def _mend(image: NDArray[np.float32]) -> bool:
     """Set what is not finite to the median of what is; return whether nothing is."""
-    good = np.isfinite(image)
-    if good.all():
+    if not has_gaps(image):
         return False
+    good = np.isfinite(image)
     image[~good] = np.median(image[good]) if good.any() else 0
     return not good.any()
 

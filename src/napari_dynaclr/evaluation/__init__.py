@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.evaluation.report import Report
 
 
 def evaluate(
@@ -32,7 +33,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        A table of the method's own; also written to ``evaluation/<method>.csv``.
+        A table of the method's own; also written to ``evaluation/<method>.csv``. Methods
+        that draw leave ``evaluation/<method>.png`` beside it.
 
     Raises
     ------
@@ -40,10 +42,16 @@ def evaluate(
         If what is to be measured has not been made.
     """
     from napari_dynaclr.core.atomic import write_csv
+    from napari_dynaclr.core.figures import save_figure
 
     job = job or Job()
     method, params = resolve("evaluate", params)
     with recorded(dataset, method, params):
-        table: pd.DataFrame = method.load().measure(dataset, params, job)
-        write_csv(dataset.workspace.evaluation(method.name), table)
-    return table
+        report: Report = method.load().measure(dataset, params, job)
+        file = dataset.workspace.evaluation(method.name)
+        write_csv(file, report.table)
+        for name, figure in report.pictures.items():
+            job.report("draw")
+            picture = file.with_name(f"{method.name}{'-' * bool(name)}{name}.png")
+            job.note(f"Picture: {save_figure(figure, picture)}.")
+    return report.table

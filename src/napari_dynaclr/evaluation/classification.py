@@ -15,6 +15,7 @@ from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_csv, require_columns
 from napari_dynaclr.core.tasks import find_task
 from napari_dynaclr.evaluation.matching import match_centroids
+from napari_dynaclr.evaluation.report import Report
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -45,12 +46,12 @@ class ClassificationParams(Params):
     )
 
 
-def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.DataFrame:
+def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> Report:
     """Compare predictions with the truth, over the dataset's FOVs together.
 
     Returns
     -------
-    pandas.DataFrame
+    Report
         Per state and for the mean of the states ("macro"): ``precision``, ``recall``,
         ``f1``, ``cells`` (true cells that are one of ours, which the scores are about)
         and ``missed`` (true cells that are none of ours).
@@ -93,6 +94,8 @@ def measure(dataset: Dataset, params: ClassificationParams, job: Job) -> pd.Data
     macro = table.mean().to_frame("macro").T.assign(cells=len(expected))
     table = pd.concat([table, macro]).rename_axis("state").reset_index()
     missed["macro"] = missed.total()
-    return table.assign(
-        cells=table["cells"].astype(int), missed=[missed[state] for state in table["state"]]
+    return Report(
+        table.assign(
+            cells=table["cells"].astype(int), missed=[missed[state] for state in table["state"]]
+        )
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.measures import dynamic_range, smoothness, trajectory_distances
 from napari_dynaclr.core.params import Params
-from napari_dynaclr.core.shards import nodes, standardized, vectors
+from napari_dynaclr.evaluation.report import Report
+from napari_dynaclr.evaluation.trajectories import read_trajectories
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
@@ -50,12 +50,12 @@ class SmoothnessParams(Params):
     )
 
 
-def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFrame:
+def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> Report:
     """Measure the embedding of all FOVs together.
 
     Returns
     -------
-    pandas.DataFrame
+    Report
         ``metric`` and ``value``: smoothness, dynamic_range, the mean distances behind
         them, and the number of adjacent pairs.
 
@@ -64,24 +64,16 @@ def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFram
     InvalidInput
         If no track has two successive time points.
     """
-    parts, tracks, times = [], [], []
-    first = 0
-    for fov in job.track(dataset.fovs, "read embedding"):
-        shard = dataset.workspace.embedding(params.embedding, fov)
-        parts.append(vectors(shard))
-        codes = pd.factorize(nodes(shard)["track_id"])[0]
-        tracks.append(codes + first)
-        first += int(codes.max(initial=-1)) + 1
-        times.append(nodes(shard)["t"].to_numpy(int))
-    matrix = standardized(parts) if params.standardize else np.concatenate(parts)
+    found = read_trajectories(dataset, params.embedding, params.standardize, job)
     job.report("distances")
+    tracks, times = (found.cells[name].to_numpy() for name in ("track", "t"))
     adjacent, random = trajectory_distances(
-        matrix, np.concatenate(tracks), np.concatenate(times), params.random_pairs, params.seed
+        found.vectors, tracks, times, params.random_pairs, params.seed
     )
     if not len(adjacent) or not len(random):
         raise InvalidInput("No track has two successive time points: there is nothing to measure.")
     job.report("dynamic range")
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "smoothness": [smoothness(adjacent, random)],
             "dynamic_range": [dynamic_range(adjacent, random, params.seed)],
@@ -90,3 +82,4 @@ def measure(dataset: Dataset, params: SmoothnessParams, job: Job) -> pd.DataFram
             "adjacent_pairs": [float(len(adjacent))],
         }
     ).melt(var_name="metric", value_name="value")
+    return Report(table)

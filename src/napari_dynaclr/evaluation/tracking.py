@@ -19,6 +19,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_tracks
 from napari_dynaclr.evaluation.matching import match_labels
+from napari_dynaclr.evaluation.report import Report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,12 +53,12 @@ class TrackingParams(Params):
     )
 
 
-def measure(dataset: Dataset, params: TrackingParams, job: Job) -> pd.DataFrame:
+def measure(dataset: Dataset, params: TrackingParams, job: Job) -> Report:
     """Compare the tracks of every FOV with the truth.
 
     Returns
     -------
-    pandas.DataFrame
+    Report
         Per FOV: ``TRA``, ``DET``, ``LNK``, ``division_f1``, ``division_precision``,
         ``division_recall``, and the true and found numbers of divisions and nodes.
 
@@ -76,7 +77,7 @@ def measure(dataset: Dataset, params: TrackingParams, job: Job) -> pd.DataFrame:
                 f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
             )
         rows.append({"fov_name": fov.name, **_compare(dataset, fov, true_fov, params, job)})
-    return pd.DataFrame(rows)
+    return Report(pd.DataFrame(rows))
 
 
 def _compare(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.projection.params import ProjectionParams
 
@@ -74,7 +76,7 @@ def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[
             f"are {len(vectors)}: lower knn, or use --method pca."
         )
     job.report("PHATE: import")
-    import phate
+    phate = in_background(lambda: import_module("phate"), job)
 
     # Its warnings go to the terminal in the middle of the progress; what matters of
     # them is noted below.
@@ -91,14 +93,15 @@ def fit(vectors: NDArray[np.float32], params: PhateParams, job: Job) -> NDArray[
     )
     if len(vectors) <= params.fit_cells:
         job.report("PHATE")
-        result = np.asarray(operator.fit_transform(vectors), np.float32)
+        fitted = in_background(lambda: operator.fit_transform(vectors), job)
+        result = np.asarray(fitted, np.float32)
         _note_groups(operator, params, job)
         return result
     chosen = np.sort(
         np.random.default_rng(params.seed).choice(len(vectors), params.fit_cells, replace=False)
     )
     job.report("PHATE")
-    shape = operator.fit_transform(vectors[chosen])
+    shape = in_background(lambda: operator.fit_transform(vectors[chosen]), job)
     result = np.empty((len(vectors), params.components), np.float32)
     for rows in job.track(
         np.array_split(np.arange(len(vectors)), -(-len(vectors) // params.fit_cells)),

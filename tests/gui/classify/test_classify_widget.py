@@ -1,45 +1,23 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
 from plain import plain_bench, shut
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
-from napari_dynaclr.gui import settings
 from napari_dynaclr.gui.classify.classify_widget import ClassifyWidget
 from napari_dynaclr.gui.classify.retrainer import retrainer
 from napari_dynaclr.gui.colouring import recall_colour
-from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.colours import ColourBy, Kind
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("QT_QPA_PLATFORM") == "offscreen",
-    reason="napari's canvas needs OpenGL: install xvfb",
-)
 
 LONG = 30_000
 
 
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path, monkeypatch):
-    file = str(tmp_path / "settings.ini")
-    monkeypatch.setattr(settings, "_store", lambda: QSettings(file, QSettings.Format.IniFormat))
-
-
 @pytest.fixture
-def bench(processed, make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
-    made = workbench(viewer)
-    made.open(processed.root, fov="B/1/0", workspace=processed.workspace.path)
-    qtbot.waitUntil(lambda: len(made.session.cells) > 0, timeout=LONG)
-    idle(made, qtbot)
-    yield made
-    made.close()
+def bench(windowless):
+    return windowless
 
 
 @pytest.fixture

@@ -3,12 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDockWidget
 
 from napari_dynaclr.gui.gallery.gallery import SIDE, Gallery, patches_of
 from napari_dynaclr.gui.gallery.gallery_widget import MOST, GalleryWidget
 from napari_dynaclr.gui.gallery.patch_source import PatchSource, looks_of
 from napari_dynaclr.session import Scope
 from napari_dynaclr.session.thumbnails import Place
+
+
+@pytest.fixture
+def bench(windowless):
+    return windowless
 
 
 @pytest.fixture
@@ -128,7 +134,11 @@ class TestGalleryOfTheSelection:
     @pytest.fixture
     def widget(self, bench, qtbot):
         widget = GalleryWidget(bench.viewer)
-        bench.viewer.window.add_dock_widget(widget, name="Gallery", area="bottom")
+        dock = QDockWidget("Gallery")
+        dock.setWidget(widget)
+        window = bench.viewer.window._qt_window
+        window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
+        window.show()
         return widget
 
     def ids(self, widget):

@@ -1,43 +1,22 @@
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, QSettings, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication
 
-from napari_dynaclr.gui import settings
 from napari_dynaclr.gui.lineage.lineage_strip import PATCH, LineageStrip
 from napari_dynaclr.gui.lineage.lineage_widget import HINT, LineageWidget
-from napari_dynaclr.gui.workbench import workbench
 from napari_dynaclr.session.cells import Cells
 from napari_dynaclr.session.lineage import lineage_of
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("QT_QPA_PLATFORM") == "offscreen",
-    reason="napari's canvas needs OpenGL: install xvfb",
-)
 
 FOV = "B/1/0"
 
 
-@pytest.fixture(autouse=True)
-def _own_settings(tmp_path, monkeypatch):
-    file = str(tmp_path / "settings.ini")
-    monkeypatch.setattr(settings, "_store", lambda: QSettings(file, QSettings.Format.IniFormat))
-
-
 @pytest.fixture
-def bench(processed, make_napari_viewer, qtbot):
-    viewer = make_napari_viewer()
-    made = workbench(viewer)
-    made.open(processed.root, fov=FOV, workspace=processed.workspace.path)
-    qtbot.waitUntil(lambda: len(made.session.cells) > 0, timeout=20_000)
-    qtbot.waitUntil(lambda: not made.runner.is_busy, timeout=20_000)
-    yield made
-    made.close()
+def bench(windowless):
+    return windowless
 
 
 @pytest.fixture

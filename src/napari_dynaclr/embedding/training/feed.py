@@ -243,7 +243,8 @@ class Feed:
             later = self._pairing.tau.get(int(nodes.dataset[here[0]]), 1) if aware else 0
             start = 0
             while start < len(times):
-                length = np.searchsorted(np.cumsum(counts[start:]), self._most / _RUNS, "right")
+                room = self._most / _RUNS / (2 if later else 1)  # as many again may follow
+                length = np.searchsorted(np.cumsum(counts[start:]), room, "right")
                 chosen = times[start : start + max(int(length), 1)]
                 start += len(chosen)
                 inside = here[np.isin(nodes.t[here], np.union1d(chosen, chosen + later))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -81,7 +80,7 @@ def run(
     home = datasets[0]
     device = choose_device(Device(params.device))
     place = _Place(home.workspace.encoder(params.name))
-    trainer = make_trainer(params, device, place.folder)
+    trainer = make_trainer(params, device, place.folder, job)
     first = trainer.is_global_zero
     with ExitStack() as stack:
         entry: dict[str, Any] = {}
@@ -236,15 +235,7 @@ def _train(trainer: pl.Trainer, learner: Learner, place: _Place, job: Job) -> No
         job.note("The training goes on where it was interrupted.")
 
     def work() -> None:
-        try:
-            trainer.fit(learner, ckpt_path=place.last if going_on else None, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
-            if learner.global_step or not going_on:
-                raise
-            raise InvalidInput(
-                f"{place.last} is damaged ({str(error).splitlines()[0]}): delete {place.folder} to "
-                "train from the start."
-            ) from None
+        trainer.fit(learner, ckpt_path=place.last if going_on else None, weights_only=True)
 
     in_background(work, job)
 

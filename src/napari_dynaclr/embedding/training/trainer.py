@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.device import Device
+from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from napari_dynaclr.core.job import Job
     from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
 
 # Lightning 2.6 asks PyTorch something in an old way; users can do nothing about it.
@@ -41,8 +44,19 @@ class AtomicCheckpoints(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint."""
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        """Read a checkpoint.
+
+        Raises
+        ------
+        InvalidInput
+            If it is damaged.
+        """
+        try:
+            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError):
+            raise InvalidInput(
+                f"{path} is damaged: delete {Path(path).parent} to train from the start."
+            ) from None
         return found
 
     def remove_checkpoint(self, path: Any) -> None:
@@ -57,17 +71,20 @@ class KeepLast(Checkpoint):
     ----------
     path
         The file.
+    job
+        Once it is cancelled, nothing is written any more: somebody may train anew.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, job: Job) -> None:
+        self._path, self._job = path, job
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint."""
+        self._job.check()
         trainer.save_checkpoint(self._path)
 
 
-def make_trainer(params: ContrastiveParams, device: Device, folder: Path) -> pl.Trainer:
+def make_trainer(params: ContrastiveParams, device: Device, folder: Path, job: Job) -> pl.Trainer:
     """Set up the trainer.
 
     Parameters
@@ -78,10 +95,12 @@ def make_trainer(params: ContrastiveParams, device: Device, folder: Path) -> pl.
         Where to train.
     folder
         For the checkpoint and TensorBoard's log, in ``tensorboard/``.
+    job
+        For cancelling.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    callbacks: list[Callback] = [KeepLast(folder / LAST)]
+    callbacks: list[Callback] = [KeepLast(folder / LAST, job)]
     if params.patience is not None:
         callbacks.append(
             EarlyStopping(
