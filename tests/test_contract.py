@@ -18,6 +18,7 @@ FOV = "B/1/0"
 COLUMNS = {
     "segment": ["fov_name", "t", "cells"],
     "track": ["fov_name", *TRACK_COLUMNS],
+    "train": ["epoch", "loss"],
     "embed": ["fov_name", "cells", "dimensions"],
     "project": ["fov_name", "track_id", "t", "id"],
     "annotate": ANNOTATION_COLUMNS,
@@ -28,6 +29,7 @@ COLUMNS = {
 RESULTS = {
     "segment": ["segmentation.zarr", "progress/segmentation"],
     "track": ["tracks.zarr", "progress/tracks"],
+    "train": ["weights"],
     "embed": ["embeddings"],
     "project": ["embeddings"],
     "annotate": ["annotations.jsonl"],
@@ -36,7 +38,7 @@ RESULTS = {
 }
 SLOW = {("project", "umap"), ("evaluate", "tracking"), ("embed", "imagenet")}
 # Where the networks' extra is not installed, their methods are not to be tested.
-NETWORKS = all(map(find_spec, ("torch", "timm", "safetensors", "pooch")))
+NETWORKS = all(map(find_spec, ("torch", "timm", "safetensors", "pooch", "monai", "lightning")))
 
 every_method = pytest.mark.parametrize(
     "method",
@@ -86,7 +88,7 @@ def encoders(tmp_path_factory):
 @pytest.fixture
 def weights(method, encoders):
     """A file of weights, for the methods that need one."""
-    return encoders(method.name) if method.extra == "torch" else ""
+    return encoders(method.name) if method.stage == "embed" and method.extra else ""
 
 
 @pytest.fixture
@@ -109,6 +111,17 @@ def settings(truth, tmp_path, weights):
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
+            ("train", "dynaclr"): (
+                {
+                    "channels": ["Sensor"],
+                    "epochs": 1,
+                    "patch_size": 32,
+                    "batch_size": 16,
+                    "border": "reflect",
+                    "device": "cpu",
+                },
+                {"name": "another", "seed": 1},
+            ),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (

@@ -78,7 +78,9 @@ def test_names_are_unique_and_titles_there():
 
 
 def test_stages_stand_in_the_order_of_the_pipeline():
-    assert STAGES == ("segment", "track", "embed", "project", "annotate", "classify", "evaluate")
+    assert STAGES == (
+        "segment", "track", "train", "embed", "project", "annotate", "classify", "evaluate",
+    )  # fmt: skip
     assert not {*MAKERS, *COMPOSED} & set(STAGES)
 
 

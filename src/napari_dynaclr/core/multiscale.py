@@ -207,7 +207,7 @@ class Multiscale:
         if channels == list(range(first, end)):
             return np.asarray(self.array[(*index[:axis], slice(first, end), *index[axis + 1 :])])
         if self.array.chunks[axis] > 1:
-            selection = (*index[:axis], np.asarray(channels), *index[axis + 1 :])
+            selection: Any = (*index[:axis], np.asarray(channels), *index[axis + 1 :])
             return np.asarray(self.array.oindex[selection])
         # zarr takes a third longer for a list of channels than for each by itself.
         shape = [

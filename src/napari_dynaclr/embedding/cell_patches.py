@@ -59,7 +59,7 @@ class Window:
     z_start: int | None
     modes: tuple[Mode, ...]
     allow_empty: bool = False
-    border: Border = "clamp"
+    border: Border = "pad"
     inner: int | None = None
 
     @property

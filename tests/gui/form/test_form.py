@@ -228,8 +228,8 @@ def test_every_field_says_what_it_is_and_few_are_shown_at_first(method, qtbot):
         assert label.text() == info.title
         assert label.toolTip()
     shown = [name for name, editor in form._editors.items() if editor.isVisible()]
-    # A training has to be told more than other methods.
-    assert len(shown) <= (11 if method.stage == "train" else 5)
+    # Trainings have to be told more than other methods.
+    assert len(shown) <= {"train": 11, "compare": 15}.get(method.stage, 5)
     assert all(not hints_of(kind.model_fields[name]).get("advanced") for name in shown)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +12,7 @@ from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.params import Params, check_name
+from napari_dynaclr.core.runs import recorded
 from napari_dynaclr.embedding.scaling import MODES, Mode
 
 if TYPE_CHECKING:
@@ -338,4 +341,13 @@ def fit(dataset: Dataset, params: ContrastiveParams, job: Job, method: Method) -
 
         return run
 
-    return cast("pd.DataFrame", in_background(load, job).run(datasets, params, method, job))
+    with recorded(dataset, method, params) if _is_first(params) else nullcontext({}) as entry:
+        trained = in_background(load, job).run(datasets, params, method, entry, job)
+    return cast("pd.DataFrame", trained)
+
+
+def _is_first(params: ContrastiveParams) -> bool:
+    """Whether this process is the only one, or the first of those that share the training."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    alone = params.devices * params.num_nodes == 1
+    return alone or all(os.environ.get(name, "0") == "0" for name in ranks)

@@ -14,7 +14,7 @@ from napari_dynaclr.core.atomic import remove, write_csv, write_text
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.runs import recorded, result_key, source_key
+from napari_dynaclr.core.runs import result_key, source_key
 from napari_dynaclr.embedding.dynaclr.checkpoint import read_checkpoint, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 from napari_dynaclr.embedding.training.augment import Augmentation
@@ -71,11 +71,28 @@ class _Place:
 
 
 def run(
-    datasets: Sequence[Dataset], params: ContrastiveParams, method: Method, job: Job
+    datasets: Sequence[Dataset],
+    params: ContrastiveParams,
+    method: Method,
+    entry: dict[str, Any],
+    job: Job,
 ) -> pd.DataFrame:
     """Train an encoder; the first dataset's workspace keeps it.
 
     See :func:`~napari_dynaclr.embedding.training.stage.train`.
+
+    Parameters
+    ----------
+    datasets
+        To learn from.
+    params
+        Settings.
+    method
+        The method that they are of.
+    entry
+        Of the record of runs; gets the hash of the weights that it starts from.
+    job
+        Progress, figures, cancelling and finishing.
     """
     home = datasets[0]
     device = choose_device(Device(params.device))
@@ -83,9 +100,7 @@ def run(
     trainer = make_trainer(params, device, place.folder, job)
     first = trainer.is_global_zero
     with ExitStack() as stack:
-        entry: dict[str, Any] = {}
         if first:
-            entry = stack.enter_context(recorded(home, method, params))
             stack.enter_context(home.workspace.claim_encoder(params.name))
         start = find_start(params, job)
         entry["weights_sha256"] = list(start.sha256)

@@ -115,11 +115,11 @@ class Watch:
             np.stack([self.nodes.fov, self.nodes.track]), axis=1, return_inverse=True
         )[1].reshape(-1)
         adjacent, random = trajectory_distances(vectors, number, self.nodes.t)
-        found = {"rank": effective_rank(vectors)}
+        found = {}
         if len(adjacent):
             found["smoothness"] = smoothness(adjacent, random)
             found["dynamic_range"] = dynamic_range(adjacent, random)
-        return found
+        return {**found, "rank": effective_rank(vectors)}
 
     def _starts(self) -> range:
         return range(0, len(self.nodes), _CHUNK)
