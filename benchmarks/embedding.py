@@ -130,15 +130,15 @@ def measure(cases: list[Case], rounds: int, device: str) -> None:
     show(f"From images to embeddings on disk, on {device} ({rounds} rounds, in turn)", whole_rows)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     if find_spec("viscy_data") is None or find_spec("viscy_utils") is None:
         print("\nembedding.py: skipped, for `pip install viscy-data viscy-utils` is missing")
         return
     parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="*", choices=[[], *CASES])
+    parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     measure([CASES[name] for name in given.cases or CASES], given.rounds, given.device)
 
 

@@ -111,6 +111,7 @@ def embed(case: Case, device: str) -> Measured:
     dataset = nd.open_dataset(case.plate, case.workspace)
     for fov in dataset.fovs:
         dataset.workspace.forget("embeddings.dynaclr", fov)
+        shutil.rmtree(dataset.workspace.shard("dynaclr", fov), ignore_errors=True)
     params = nd.params(
         "embed",
         "dynaclr",

@@ -112,6 +112,7 @@ def embed(case: Case, device: str, workers: int, cache: int) -> Measured:
             callbacks=[EmbeddingWriter(case.their_result)],
             inference_mode=True,
             enable_progress_bar=False,
+            enable_model_summary=False,
         )
         module = data_module(case, workers, cache)
         trainer.predict(ContrastiveModule(), datamodule=module, return_predictions=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import embedding
 import map as linked_map
 import memory
 import patches
@@ -14,5 +15,6 @@ if __name__ == "__main__":
     patches.main()
     tracking.main()
     memory.main()
+    embedding.main([])
     linked_map.main()
     window.main()

@@ -207,8 +207,9 @@ class Multiscale:
         if channels == list(range(first, end)):
             return np.asarray(self.array[(*index[:axis], slice(first, end), *index[axis + 1 :])])
         if self.array.chunks[axis] > 1:
-            selection: Any = (*index[:axis], np.asarray(channels), *index[axis + 1 :])
-            return np.asarray(self.array.oindex[selection])
+            some: list[Any] = list(index)
+            some[axis] = np.asarray(channels)
+            return np.asarray(self.array.oindex[tuple(some)])
         # zarr takes a third longer for a list of channels than for each by itself.
         shape = [
             len(range(*one.indices(n))) for one, n in zip(index, self.array.shape, strict=True)

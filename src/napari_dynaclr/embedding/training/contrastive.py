@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -341,7 +341,9 @@ def fit(dataset: Dataset, params: ContrastiveParams, job: Job, method: Method) -
 
         return run
 
-    with recorded(dataset, method, params) if _is_first(params) else nullcontext({}) as entry:
+    with ExitStack() as stack:
+        first = _is_first(params)
+        entry = stack.enter_context(recorded(dataset, method, params)) if first else {}
         trained = in_background(load, job).run(datasets, params, method, entry, job)
     return cast("pd.DataFrame", trained)
 
