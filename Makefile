@@ -28,7 +28,7 @@ endif
 # The tests of a file stay together, for they share fixtures. A thread a process: they share the cores.
 PYTEST = env OMP_NUM_THREADS=1 $(PLATFORM) $(PY) -m pytest -n $(JOBS) --dist loadfile
 
-.PHONY: help setup system demo test test-slow lint format docs screenshots bench clean
+.PHONY: help setup system demo test test-slow lint format docs screenshots weights bench clean
 
 help:  ## list the tasks
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ docs: setup  ## the documentation, into site/
 
 screenshots: setup  ## the tutorial's steps in a real window, and its pictures
 	$(SCREEN) $(PY) tools/screenshots.py $(ARGS)
+
+weights: setup  ## train the encoder for the simulated sample anew (half an hour)
+	tools/weights.sh
 
 bench: setup  ## the benchmarks
 	$(PY) benchmarks/run_all.py $(ARGS)

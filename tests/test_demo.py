@@ -3,6 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from napari_dynaclr.core.job import Job
 from napari_dynaclr.demo import CLICKS, TRAINING_WELLS, run_demo, simulated_clicks
 from napari_dynaclr.sample import SimulateParams
 
@@ -10,6 +11,7 @@ from napari_dynaclr.sample import SimulateParams
 @pytest.mark.slow
 def test_the_demo_ends_with_a_table_and_pictures_and_a_second_run_redoes_nothing(tmp_path):
     pytest.importorskip("traccuracy")
+    pytest.importorskip("timm")
     params = SimulateParams(
         wells_per_condition=2, fovs_per_well=1, time_points=8, size=160, infection_hours=1.5
     )
@@ -17,7 +19,8 @@ def test_the_demo_ends_with_a_table_and_pictures_and_a_second_run_redoes_nothing
     table = result.table.set_index("measure")["value"]
     assert {"TRA", "division F1", "infection F1", "smoothness", "dynamic range"} <= set(table.index)
     assert table["TRA"].min() > 0.9
-    assert 0 < table["smoothness"] < 1
+    assert table["smoothness"].between(0, 1).all()
+    assert result.dataset.workspace.shard("dynaclr", result.dataset.fovs[0]).exists()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), result.table)
     assert [p.name for p in result.pictures] == ["map.png", "curve.png", "field.png", "cells.png"]
     assert all(p.stat().st_size > 5000 for p in result.pictures)
@@ -36,6 +39,19 @@ def test_the_demo_ends_with_a_table_and_pictures_and_a_second_run_redoes_nothing
     pd.testing.assert_frame_equal(again.table, result.table)
     assert written() == before
     assert (tmp_path / "infection.zarr").stat().st_mtime_ns == plate
+
+
+@pytest.mark.slow
+def test_without_networks_the_demo_goes_by_features_and_says_so(tmp_path, monkeypatch):
+    pytest.importorskip("traccuracy")
+    monkeypatch.setattr("napari_dynaclr.demo.NETWORKS", ("torch", "no_such_package"))
+    params = SimulateParams(
+        wells_per_condition=2, fovs_per_well=1, time_points=8, size=160, infection_hours=1.5
+    )
+    job = Job()
+    result = run_demo(tmp_path, job, params)
+    assert (result.table["measure"] == "infection F1").sum() == 1
+    assert "napari-dynaclr[torch]" in " ".join(job.notes)
 
 
 def test_clicks_are_half_infected_near_their_cells_and_never_in_the_held_out_well(truth):

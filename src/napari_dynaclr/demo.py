@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
 MOCK_WELL = "A/2"
 CLICKS = 40
+NETWORKS = ("torch", "timm", "safetensors")
+"""What the learned embedding needs; without, there is that of engineered features only."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,30 @@ def run_demo(
     dataset = open_dataset(plate)
     segment(dataset, params("segment", channel="Nuclei"), job)
     track(dataset, None, job)
-    embed(dataset, None, job)
-    project(dataset, None, job)
-    project(dataset, params("project", "pca"), job)
+    embeddings = ["features", "dynaclr"] if _has_networks() else ["features"]
+    for name in embeddings:
+        embed(dataset, params("embed", name), job)
+    shown = embeddings[-1]
+    project(dataset, params("project", embedding=shown), job)
+    project(dataset, params("project", "pca", embedding=shown), job)
     clicks = home / "clicks.csv"
     write_csv(clicks, simulated_clicks(pd.read_csv(truth / "annotations.csv")))
     points = params("annotate", path=str(clicks), task="infection", annotator="demo")
     annotate(dataset, points, job)
-    learn = params("classify", task="infection", learn_from=TRAINING_WELLS)
-    classify(dataset, learn, job)
-    table = _measure(dataset, truth, job)
+    table = pd.concat(
+        [_measure_tracks(dataset, truth, job)]
+        + [_measure_embedding(dataset, truth, name, job) for name in embeddings],
+        ignore_index=True,
+    )
     write_csv(home / "results.csv", table)
+    if shown == "features":
+        job.note(
+            "The cells were embedded by engineered features: for the learned map, "
+            "pip install 'napari-dynaclr[torch]', and run it again."
+        )
     pictures = home / "pictures"
     written = [
-        map_picture(dataset, "features", "phate", "infection", pictures / "map.png"),
+        map_picture(dataset, shown, "phate", "infection", pictures / "map.png"),
         curve_picture(
             dataset, "infection", "infected", pictures / "curve.png", truth / "annotations.csv"
         ),
@@ -131,35 +144,49 @@ def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) ->
     return clicks.rename(columns={"infection_state": "state"}).round(2)
 
 
-def _measure(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
-    rows: list[dict[str, object]] = []
+def _has_networks() -> bool:
+    return all(map(find_spec, NETWORKS))
 
-    def note(measure: str, where: str, value: float) -> None:
-        rows.append({"measure": measure, "where": where, "value": round(float(value), 4)})
 
+def _row(measure: str, where: str, value: float) -> dict[str, object]:
+    return {"measure": measure, "where": where, "value": round(float(value), 4)}
+
+
+def _measure_tracks(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
     tracking = evaluate(dataset, params("evaluate", "tracking", truth=str(truth)), job)
-    for name in ("TRA", "DET", "LNK"):
-        note(name, "all FOVs, mean", tracking[name].mean())
-        note(name, "all FOVs, worst", tracking[name].min())
-    note("division F1", "all FOVs, mean", tracking["division_f1"].mean())
-    note("division F1", "all FOVs, worst", tracking["division_f1"].min())
+    rows = []
+    for name, column in (
+        ("TRA", "TRA"), ("DET", "DET"), ("LNK", "LNK"), ("division F1", "division_f1")
+    ):  # fmt: skip
+        rows.append(_row(name, "all FOVs, mean", tracking[column].mean()))
+        rows.append(_row(name, "all FOVs, worst", tracking[column].min()))
+    return pd.DataFrame(rows)
+
+
+def _measure_embedding(dataset: Dataset, truth: Path, name: str, job: Job) -> pd.DataFrame:
+    """Classify by an embedding, and measure both."""
+    learn = params("classify", task="infection", learn_from=TRAINING_WELLS, embedding=name)
+    classify(dataset, learn, job)
     states = str(truth / "annotations.csv")
     held_out = dataset.select([HELD_OUT_WELL])
     found = evaluate(held_out, params("evaluate", "classification", truth=states), job)
     by_state = found.set_index("state")["f1"]
-    where = f"well {HELD_OUT_WELL}, held out, {CLICKS} clicks"
-    note("infection F1", where, by_state["infected"])
-    note("infection F1, mean of states", where, by_state["macro"])
+    where = f"{name}: well {HELD_OUT_WELL}, held out, {CLICKS} clicks"
     mock = read_csv(dataset.workspace.predictions("infection"), "predictions")
     mock = mock[mock["fov_name"].str.startswith(f"{MOCK_WELL}/")]
     called = (mock["predicted_infection"] == "infected").mean()
-    note("falsely called infected", f"mock well {MOCK_WELL}, no clicks", called)
-    smoothness = evaluate(dataset, params("evaluate", "smoothness"), job)
-    values = smoothness.set_index("metric")["value"]
-    note("smoothness", "features", values["smoothness"])
-    note("dynamic range", "features", values["dynamic_range"])
-    correlation = evaluate(dataset, params("evaluate", "correlation"), job)
+    regular = evaluate(dataset, params("evaluate", "smoothness", embedding=name), job)
+    values = regular.set_index("metric")["value"]
+    rows = [
+        _row("infection F1", where, by_state["infected"]),
+        _row("infection F1, mean of states", where, by_state["macro"]),
+        _row("falsely called infected", f"{name}: mock well {MOCK_WELL}, no clicks", called),
+        _row("smoothness", name, values["smoothness"]),
+        _row("dynamic range", name, values["dynamic_range"]),
+    ]
+    correlation = evaluate(dataset, params("evaluate", "correlation", embedding=name), job)
     for component, part in correlation.groupby("component", sort=True):
         strongest = part.iloc[0]
-        note(f"rank correlation of {component}", str(strongest["feature"]), strongest["rho"])
+        what = f"{name}: {strongest['feature']}"
+        rows.append(_row(f"rank correlation of {component}", what, strongest["rho"]))
     return pd.DataFrame(rows)

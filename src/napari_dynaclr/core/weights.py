@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _VISCY = "https://public.czbiohub.org/comp.micro/viscy"
+_PACKAGED = "package:"
 _FCMAE = {"in_channels": 1, "out_channels": 2, "encoder_blocks": (3, 3, 9, 3),
           "dims": (96, 192, 384, 768), "decoder_conv_blocks": 2}  # fmt: skip
 _UNEXT2 = {"in_channels": 1, "out_channels": 2, "backbone": "convnextv2_tiny",
@@ -43,7 +44,7 @@ class Preset:
     use
         What they are for: "embed" cells, "stain" images, or "imagenet".
     url
-        Where the file is.
+        Where the file is: an address, or "package:" and its path in this package.
     network
         The architecture.
     settings
@@ -76,6 +77,20 @@ PRESETS = {
                 "depth": 30,
                 "z_start": 15,
                 "patch_size": 160,
+                "normalization": ("mean-std", "cell-percentiles"),
+            },
+        ),
+        # Trained on a simulated plate by `make weights`.
+        Preset(
+            "simulated-infection",
+            "embed",
+            f"{_PACKAGED}sample/encoder.safetensors",
+            "convnext_mini",
+            {
+                "source_channels": ("Phase", "Sensor"),
+                "depth": 1,
+                "z_start": None,
+                "patch_size": 64,
                 "normalization": ("mean-std", "cell-percentiles"),
             },
         ),
@@ -177,7 +192,8 @@ def local_weights(path: str | Path, job: Job | None = None) -> Weights:
 def get_weights(preset: Preset, job: Job | None = None) -> Weights:
     """Return published weights, downloading them on first use.
 
-    Once they are in the cache, no connection is needed.
+    Once they are in the cache, no connection is needed; those that come with this package
+    need none ever.
 
     Parameters
     ----------
@@ -192,6 +208,9 @@ def get_weights(preset: Preset, job: Job | None = None) -> Weights:
         If they cannot be downloaded, or are no longer those of the first use.
     """
     job = job or Job()
+    if preset.url.startswith(_PACKAGED):
+        root = Path(__file__).parents[1]
+        return local_weights(root / preset.url.removeprefix(_PACKAGED), job)
     folder = cache_folder()
     path, record = folder / preset.file_name, folder / f"{preset.file_name}.json"
     known = _recorded(record)

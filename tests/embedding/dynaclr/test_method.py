@@ -184,7 +184,7 @@ def test_a_file_is_taken_as_the_preset_only_if_it_can_be(one, preset, mini, tmp_
 def test_weights_that_do_not_fit_the_channels_are_not_even_downloaded(one, tmp_path, monkeypatch):
     monkeypatch.setenv("NAPARI_DYNACLR_CACHE", str(tmp_path / "cache"))
     with pytest.raises(InvalidInput) as caught:
-        embed(one, DynaclrParams())
+        embed(one, DynaclrParams(preset="DynaCLR-DENV-VS+Ph"))
     assert str(caught.value) == (
         "Choose the 2 channels that the weights take (they were trained on Phase3D, RFP), in their "
         "order, from Phase, Nuclei, Membrane, Sensor."
@@ -192,6 +192,17 @@ def test_weights_that_do_not_fit_the_channels_are_not_even_downloaded(one, tmp_p
     with pytest.raises(InvalidInput, match="take 2 channels, 1 is chosen"):
         embed(one, DynaclrParams(channels=("Phase",)))
     assert not (tmp_path / "cache").exists()
+
+
+def test_the_sample_has_an_encoder_of_its_own_that_needs_no_download(one, tmp_path, monkeypatch):
+    monkeypatch.setenv("NAPARI_DYNACLR_CACHE", str(tmp_path / "cache"))
+    job = Job()
+    embed(one, DynaclrParams(device="cpu"), job)
+    assert not (tmp_path / "cache").exists()
+    assert "1 x 64 x 64 pixels, from Phase (mean-std), Sensor (cell-percentiles)" in job.notes[-1]
+    shard = shard_of(one)
+    assert shard.shape[1] == 192
+    assert shard.uns["weights"] == "encoder.safetensors"
 
 
 @pytest.mark.parametrize(

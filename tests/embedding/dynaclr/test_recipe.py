@@ -16,9 +16,9 @@ PUBLISHED = [preset for preset in PRESETS.values() if preset.use == "embed"]
 @pytest.mark.parametrize("preset", PUBLISHED, ids=lambda preset: preset.name)
 def test_every_preset_is_a_whole_recipe_for_its_encoder(preset):
     recipe = Recipe.of(preset.settings, preset.name)
-    config = EncoderConfig(
-        preset.network, len(recipe.source_channels), preset.settings["depth"], projection=32
-    )
+    depth = preset.settings["depth"]
+    stem = (1 if depth == 1 else 5, 4, 4)
+    config = EncoderConfig(preset.network, len(recipe.source_channels), depth, stem, stem)
     dataset = SimpleNamespace(channels=[*recipe.source_channels, "another"])
     window, told = make_window(recipe, config, dataset, allow_empty=False)
     assert told == []

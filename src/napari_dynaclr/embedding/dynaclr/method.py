@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.weights import Weights, find_preset, get_weights, local_weights
+from napari_dynaclr.core.weights import PRESETS, Weights, find_preset, get_weights, local_weights
 from napari_dynaclr.embedding.dynaclr.recipe import Recipe, choose_channels, make_window
 from napari_dynaclr.embedding.networks import NetworkParams, Prepared, open_network
 from napari_dynaclr.embedding.scaling import MODES, Mode
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 class DynaclrParams(NetworkParams):
     """Settings of the embedding with a DynaCLR encoder."""
 
-    preset: Literal["DynaCLR-DENV-VS+Ph", "none"] = Field(
-        "DynaCLR-DENV-VS+Ph",
+    preset: Literal["auto", "DynaCLR-DENV-VS+Ph", "simulated-infection", "none"] = Field(
+        "auto",
         title="Encoder",
-        description="Published encoder, downloaded on first use; none for weights of your own.",
+        description="Published encoder, downloaded on first use, or the small one for the "
+        "simulated sample; auto takes the one that knows the dataset's channels, none is for "
+        "weights of your own.",
     )
     weights: str = Field(
         "",
@@ -108,7 +110,7 @@ def open_embedder(dataset: Dataset, params: DynaclrParams, job: Job) -> Iterator
         If torch is not installed.
     """
     require_networks()
-    preset = None if params.preset == "none" else find_preset(params.preset, "embed")
+    preset = _find(params, dataset)
     if preset is not None and not params.weights:
         # Before they are downloaded, as nobody needs weights that do not fit.
         trained = preset.settings["source_channels"]
@@ -120,6 +122,18 @@ def open_embedder(dataset: Dataset, params: DynaclrParams, job: Job) -> Iterator
 
     with open_network(dataset, weights, params, prepare, job) as embedder:
         yield embedder
+
+
+def _find(params: DynaclrParams, dataset: Dataset) -> Preset | None:
+    if params.preset == "none":
+        return None
+    if params.preset != "auto":
+        return find_preset(params.preset, "embed")
+    known = [preset for preset in PRESETS.values() if preset.use == "embed"]
+    for preset in known:
+        if set(preset.settings["source_channels"]) <= set(dataset.channels):
+            return preset
+    return known[0]
 
 
 def _weights(preset: Preset | None, file: str, job: Job) -> Weights:
