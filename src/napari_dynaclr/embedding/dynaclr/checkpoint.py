@@ -67,19 +67,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
     kind = check_whole(path)
     if kind is WeightKind.SAFETENSORS:
         return _read_safetensors(path)
+    return Checkpoint(_weights(read_plain(path), path))
+
+
+def read_plain(path: Path) -> Any:
+    """Read a file of PyTorch's, tensors and plain values only: nothing in it is run.
+
+    Raises
+    ------
+    InvalidInput
+        If it is cut short, no file of PyTorch's, or asks for code to be run.
+    """
     try:
         # As a file, not a path: torch goes by the name, which need not tell the form.
         with path.open("rb") as file, warnings.catch_warnings():
             # It warns of unusual pickles, and then refuses them.
             warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InvalidInput(_refusal(path, str(error))) from None
     except _UNREADABLE as error:
         cut = "corrupted" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
         what = "is cut short or damaged: get it again" if cut else "is no checkpoint of PyTorch"
         raise InvalidInput(f"{path} {what}.") from None
-    return Checkpoint(_weights(content, path))
 
 
 def _refusal(path: Path, reason: str) -> str:

@@ -110,7 +110,9 @@ def run(
             return pd.read_csv(place.metrics)
         setting = settle(datasets, params, start)
         stack.enter_context(device_memory(device))
-        learner = _learner(datasets, params, setting, start, trainer, place, job)
+        learner = in_background(
+            lambda: _learner(datasets, params, setting, start, trainer, place, job), job
+        )
         if first:
             write_text(place.stamp, key)
         _train(trainer, learner, place, job)

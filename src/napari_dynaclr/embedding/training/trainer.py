@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.embedding.dynaclr.checkpoint import read_plain
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
@@ -52,8 +52,8 @@ class AtomicCheckpoints(CheckpointIO):
             If it is damaged.
         """
         try:
-            found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError):
+            found: dict[str, Any] = read_plain(Path(path))
+        except (InvalidInput, OSError):
             raise InvalidInput(
                 f"{path} is damaged: delete {Path(path).parent} to train from the start."
             ) from None
