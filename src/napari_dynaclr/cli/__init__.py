@@ -54,12 +54,14 @@ def _stage(stage: str) -> Callable[..., None]:
 
 
 def _show(stage: str, result: pd.DataFrame) -> None:
-    """Print some rows of a stage's table; of annotations, where they are and what they say."""
+    """Print some rows of a stage's table: the last epochs; of annotations, where and what."""
     if stage == "annotate":
         from napari_dynaclr.core.tables import ANNOTATION_COLUMNS
 
         states = [name for name in result if name not in ANNOTATION_COLUMNS]
         result = result[["fov_name", "t", "track_id", "y", "x", *states]].fillna("")
+    if stage == "train":  # what has come out is in the last epochs
+        result = result.tail(5)
     show_table(result, limit=50 if stage in ("evaluate", *COMPOSED) else 5)
 
 
