@@ -214,7 +214,7 @@ class Learner(pl.LightningModule):
         values["seconds"] = round(self._elapsed(), 3)
         for name, value in values.items():
             if name != "seconds":
-                self.log(name, value, sync_dist=False)
+                self.log(name, value, rank_zero_only=self.trainer.world_size > 1)
         epoch = self.current_epoch + 1
         self._keep(values)
         self.figures.append({"epoch": epoch, **values})
