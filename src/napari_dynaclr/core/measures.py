@@ -130,7 +130,7 @@ def effective_rank(vectors: NDArray[np.floating]) -> float:
     matrix = np.asarray(vectors, np.float64)
     values = np.linalg.svd(matrix - matrix.mean(axis=0), compute_uv=False)
     total = float(values.sum())
-    if not np.isfinite(total) or total <= 0:
+    if total <= 0:
         return 0.0
     share = values[values > 0] / total
     return float(np.exp(-(share * np.log(share)).sum()))

@@ -88,6 +88,7 @@ PRESETS = {
             "convnext_mini",
             {
                 "source_channels": ("Phase", "Sensor"),
+                "sample_channels": ("Phase", "Nuclei", "Membrane", "Sensor"),
                 "depth": 1,
                 "z_start": None,
                 "patch_size": 64,

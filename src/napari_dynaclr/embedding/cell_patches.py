@@ -127,9 +127,23 @@ def read_cells(
         If the FOV has no such channel, too few slices, or statistics that lack what
         the normalisation needs.
     """
-    z_start = _first_slice(fov, window)
-    known = _statistics(dataset, fov, window, job)
+    z_start, known = prepare_fov(dataset, fov, window, job)
     return _read(fov, tracks, times, window, z_start, known)
+
+
+def prepare_fov(
+    dataset: Dataset, fov: Fov, window: Window, job: Job
+) -> tuple[int, list[Statistics]]:
+    """Return the first slice of a FOV's patches, and its statistics for each channel.
+
+    Statistics are computed where there are none yet.
+
+    Raises
+    ------
+    InvalidInput
+        If the FOV has too few slices, or statistics that lack what the normalisation needs.
+    """
+    return _first_slice(fov, window), _statistics(dataset, fov, window, job)
 
 
 def _first_slice(fov: Fov, window: Window) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,4 +24,5 @@ def load_triton() -> None:
     found = find_spec("triton")
     for folder in (found.submodule_search_locations or ()) if found is not None else ():
         for file in Path(folder, "_C").glob("libtriton*.so"):
-            ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)
+            with suppress(OSError):  # one that does not load here is torch's to complain about
+                ctypes.CDLL(str(file), mode=os.RTLD_NOW | os.RTLD_LOCAL | os.RTLD_DEEPBIND)

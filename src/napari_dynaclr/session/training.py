@@ -57,7 +57,9 @@ class Training:
 
 def encoders(workspace: Workspace) -> list[str]:
     """Paths of the encoders that were trained in a workspace, by name."""
-    return sorted(map(str, workspace.encoder("any").parent.glob("*.safetensors")))
+    # Not those that begin with a dot: a killed program left them unfinished.
+    found = workspace.encoder("any").parent.glob("[!.]*.safetensors")
+    return sorted(map(str, found))
 
 
 def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:

@@ -161,7 +161,7 @@ def preset(monkeypatch, tmp_path, mini):
 
 def test_a_preset_brings_its_recipe_with_it(one, preset, params):
     job = Job()
-    embed(one, DynaclrParams(), job)
+    embed(one, DynaclrParams(preset="DynaCLR-DENV-VS+Ph"), job)
     assert "recorded on first use" in job.notes[0]
     assert job.notes[-1] == (
         "Patches of 1 x 32 x 32 pixels, from Phase (mean-std), Sensor (cell-percentiles)."

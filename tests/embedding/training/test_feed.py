@@ -23,7 +23,9 @@ TIME_AWARE = Pairing("time-aware", True, {0: 1}, True)
 def movies(fovs=3, tracks=6, times=8):
     """Cells of some FOVs, all there all the time."""
     fov, track, t = np.unravel_index(np.arange(fovs * tracks * times), (fovs, tracks, times))
-    nodes = Nodes(np.zeros_like(fov), fov, track + 1, np.full_like(fov, -1), t)
+    nodes = Nodes(
+        np.zeros_like(fov), fov, track + 1, np.full_like(fov, -1), t, fov * tracks + track
+    )
     return Cells(tuple(SimpleNamespace() for _ in range(fovs)), nodes, np.arange(len(fov)))
 
 
@@ -32,7 +34,7 @@ def reads(monkeypatch):
     """Patches whose pixels say which cell they are of, and what was read, in turn."""
     found = []
 
-    def read(cells, rows, window, job):
+    def read(cells, rows, window, job, **report):
         found.append(rows)
         patches = np.broadcast_to(rows[:, None, None, None, None], (len(rows), 1, 1, 2, 2))
         return Pixels(rows, patches.astype(np.float16))
@@ -41,16 +43,21 @@ def reads(monkeypatch):
     return found
 
 
-def make(cells, room=1e9, size=8, rank=0, ranks=1, weights=None, pairing=TIME_AWARE, seed=0):
+def make(cells, room=1e9, size=8, rank=0, ranks=1, groups=None, pairing=TIME_AWARE, seed=0):
     rows = np.arange(len(cells.nodes))
-    return Feed(cells, rows, pairing, weights, WINDOW, size, room, seed, Job(), rank, ranks)
+    return Feed(cells, rows, pairing, groups, WINDOW, size, room, seed, Job(), rank, ranks)
+
+
+def room_for(cells, most, size, parts=3):
+    """Memory with which so many cells may be in a block."""
+    return (3 * most + 3 * parts * size) * ONE
 
 
 def ids(patches):
     return patches[:, 0, 0, 0, 0].astype(int)
 
 
-@pytest.mark.parametrize("room", [1e9, 60 * 3 * ONE])
+@pytest.mark.parametrize("room", [1e9, (60 * 3 + 9 * 8) * ONE])
 def test_pairs_are_right_wherever_the_patches_come_from(reads, room):
     cells = movies()
     feed = make(cells, room)
@@ -64,28 +71,29 @@ def test_pairs_are_right_wherever_the_patches_come_from(reads, room):
         assert ((n.track[other] != n.track[a]) | (n.fov[other] != n.fov[a])).all()
 
 
-@given(most=st.integers(2, 45), size=st.integers(2, 20), tau=st.integers(1, 3))
+@given(most=st.integers(2, 40), size=st.integers(2, 4), tau=st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_an_epoch_in_blocks_has_every_anchor_once_and_little_in_memory(most, size, tau):
     cells, found = movies(), []
     pairing = Pairing("time-aware", True, {0: tau}, False)
     with pytest.MonkeyPatch.context() as patch:
 
-        def read(of, rows, _window, _job):
+        def read(of, rows, _window, _job, **_report):
             if of is cells:  # threads of the example before may read on a little
                 found.append(rows)
             shape = (len(rows), 1, 1, 2, 2)
             return Pixels(rows, np.broadcast_to(rows.reshape(-1, 1, 1, 1, 1), shape))
 
         patch.setattr(module, "read_patches", read)
-        feed = make(cells, most * 3 * ONE, size, pairing=pairing)
+        # As the batches take most of it where blocks are small.
+        most += 8 * size
+        feed = make(cells, room_for(cells, most, size, 2), size, pairing=pairing)
         assert not feed.fits
         batches = list(feed)
     assert len(batches) == len(feed) == 3 * 6 * (8 - tau) // size
     anchors = np.concatenate([ids(batch.anchor) for batch in batches])
     assert len(set(anchors)) == len(anchors)
-    # A time point and the one that its positives are of are the least that can be read.
-    assert max(map(len, found)) <= max(most, 2 * 6)
+    assert max(map(len, found)) <= most
 
 
 def test_what_fits_is_read_once(reads):
@@ -100,26 +108,44 @@ def test_what_fits_is_read_once(reads):
     assert first == [ids(batch.anchor).tolist() for batch in feed]
 
 
-@pytest.mark.parametrize("room", [1e9, 60 * 3 * ONE])
-def test_processes_get_equally_many_batches_of_other_anchors(reads, room):
+def test_of_a_frame_that_does_not_fit_some_families_are_read_at_a_time(reads):
+    cells = movies(fovs=1, tracks=64, times=4)
+    feed = make(cells, room_for(cells, 40, 4), size=4)
+    anchors = np.concatenate([ids(batch.anchor) for batch in feed])
+    assert len(set(anchors)) == len(anchors) == 64 * 3
+    assert max(map(len, reads)) <= 40
+
+
+@pytest.mark.parametrize("room", [1e9, (60 * 3 + 9 * 8) * ONE])
+@pytest.mark.parametrize("ranks", [2, 7])
+def test_processes_get_equally_many_batches(reads, room, ranks):
     cells = movies()
-    parts = [[ids(b.anchor) for b in make(cells, room, rank=rank, ranks=2)] for rank in range(2)]
-    assert len(parts[0]) == len(parts[1]) == len(make(cells, room, ranks=2))
+    parts = [[ids(b.anchor) for b in make(cells, room, 8, r, ranks)] for r in range(ranks)]
+    assert {len(part) for part in parts} == {len(make(cells, room, ranks=ranks))}
     if room == 1e9:
-        assert not set(np.concatenate(parts[0])) & set(np.concatenate(parts[1]))
+        whole = np.concatenate([np.concatenate(part) for part in parts])
+        assert len(set(whole)) == len(whole)
 
 
-@pytest.mark.parametrize("room", [1e9, 120 * 3 * ONE])
-def test_weights_are_kept_in_blocks_too(reads, room):
+@pytest.mark.parametrize("room", [1e9, (120 * 3 + 9 * 8) * ONE])
+def test_groups_are_balanced_among_the_anchors_in_blocks_too(reads, room):
+    """Half of the tracks of one group are so short that they have no anchors."""
     cells = movies(fovs=4, tracks=10, times=12)
-    weights = np.where(cells.nodes.fov == 0, 9.0, 1.0)
+    lost = (cells.nodes.fov == 0) & (cells.nodes.track > 5) & (cells.nodes.t > 0)
+    nodes = cells.nodes.take(~lost)
+    cells = Cells(cells.sources, nodes, np.arange(len(nodes)))
     anchors = []
-    feed = make(cells, room, weights=weights)
+    feed = make(cells, room, groups=(nodes.fov == 0).astype(np.int64))
     for epoch in range(6):
         feed.epoch = epoch
         anchors += [ids(batch.anchor) for batch in feed]
-    share = (cells.nodes.fov[np.concatenate(anchors)] == 0).mean()
-    assert share == pytest.approx(0.75, abs=0.05)
+    share = (nodes.fov[np.concatenate(anchors)] == 0).mean()
+    assert share == pytest.approx(0.5, abs=0.05)
+
+
+def test_batches_that_leave_no_room_are_refused(reads):
+    with pytest.raises(InvalidInput, match="choose a smaller batch_size or patch_size"):
+        make(movies(), 80 * ONE, size=32)
 
 
 def test_batches_are_smaller_where_there_are_few_cells(reads):

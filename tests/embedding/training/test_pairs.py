@@ -6,14 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.embedding.training.pairs import Nodes, PairSampler, balanced, frames_of
+from napari_dynaclr.embedding.training.pairs import (
+    Nodes,
+    PairSampler,
+    balanced,
+    families,
+    frames_of,
+)
 
 
 def nodes(rows):
     """Nodes of (dataset, fov, track, parent, t) each."""
     table = np.array(rows, np.int64).reshape(-1, 5)
     dataset, fov, track, parent, t = table.T
-    return Nodes(dataset, fov, track, parent, t)
+    return Nodes(dataset, fov, track, parent, t, families(fov, track, parent))
 
 
 def track(number, times, fov=0, parent=-1, dataset=0):
@@ -117,6 +123,14 @@ def test_only_the_rows_among_which_to_choose_are_anchors():
     )
     batch = sampler.draw(0)
     assert MOVIE.t[batch.positive].max() == 2
+
+
+def test_sisters_are_relatives_also_without_their_mother():
+    orphans = MOVIE.take(MOVIE.t >= 4)
+    sisters = orphans.family[(orphans.fov == 0) & np.isin(orphans.track, [2, 3])]
+    assert len(set(sisters)) == 1
+    batch = PairSampler(orphans, "time-aware", {0: 1}).draw(0, 200)
+    assert (orphans.family[batch.anchor] != orphans.family[batch.negative]).all()
 
 
 def test_balanced_groups_give_equally_many_anchors():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from napari_dynaclr import embed, open_dataset, params, train
-from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput
+from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput, StorageError
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 from napari_dynaclr.embedding.dynaclr.checkpoint import load_encoder, save_encoder
@@ -63,10 +63,36 @@ def test_what_was_trained_embeds_by_itself(processed, quick):
 
 
 def test_training_lowers_the_loss_and_changes_the_network(processed, quick):
-    table = train(processed, quick(epochs=6, learning_rate=3e-3, held_out=0))
+    job = Job()
+    table = train(processed, quick(epochs=6, learning_rate=3e-3, held_out=0, patience=1), job)
     assert table["loss"].iloc[-1] < 0.95 * table["loss"].iloc[0]
-    # Watched on what is trained with, where nothing is held out.
-    assert table["validation_loss"].iloc[-1] < table["validation_loss"].iloc[0]
+    # Nothing is held out: no validation, and no patience with it.
+    assert "validation_loss" not in table
+    assert len(table) == 6
+    assert any("the patience has no meaning" in note for note in job.notes)
+
+
+def test_only_classical_sampling_tells_a_cell_from_itself_at_another_time(processed, quick):
+    for strategy in ("classical", "cell-aware"):
+        train(processed, quick(name=strategy, strategy=strategy, epochs=1))
+    assert not same(weights(processed, "classical"), weights(processed, "cell-aware"))
+
+
+def test_a_training_that_had_ended_but_could_not_be_saved_is_saved(processed, quick, monkeypatch):
+    from napari_dynaclr.embedding.training import run
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    job = Job(on_figures=lambda _figures: job.finish())
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match="space"):
+        patch.setattr(run, "save_encoder", full)
+        train(processed, quick(epochs=500), job)
+    figures = []
+    table = train(processed, quick(epochs=500), Job(on_figures=figures.append))
+    assert not figures
+    assert 1 <= len(table) <= 2
+    assert processed.workspace.encoder("encoder").exists()
 
 
 @pytest.mark.parametrize("loss", ["nt-xent", "triplet"])
@@ -161,7 +187,8 @@ def encoder_file(path, channels=2, depth=1, **about):
 def test_the_head_alone_is_fine_tuned(processed, quick, tmp_path):
     before = encoder_file(tmp_path / "start.safetensors")
     start = str(tmp_path / "start.safetensors")
-    train(processed, quick(start_from=start, fine_tune="head", learning_rate=1e-2))
+    plain = {"normalization": ("none",), "start_from": start}
+    train(processed, quick(fine_tune="head", learning_rate=1e-2, **plain))
     after = weights(processed)
     for name in before:
         if name.startswith(("stem.", "encoder.")):
@@ -191,7 +218,19 @@ def test_all_is_fine_tuned_with_the_start_s_own_patches(processed, quick, tmp_pa
 def test_an_encoder_of_other_channels_is_refused(processed, quick, tmp_path):
     encoder_file(tmp_path / "start.safetensors", channels=3)
     with pytest.raises(InvalidInput, match="takes 3 channels, 2 are chosen"):
-        train(processed, quick(start_from=str(tmp_path / "start.safetensors")))
+        train(
+            processed,
+            quick(start_from=str(tmp_path / "start.safetensors"), normalization=("none",)),
+        )
+
+
+def test_what_an_encoder_does_not_say_of_itself_is_asked_for(processed, quick, tmp_path):
+    encoder_file(tmp_path / "start.safetensors")
+    start = str(tmp_path / "start.safetensors")
+    with pytest.raises(InvalidInput, match=r"start\.safetensors does not say how its images were"):
+        train(processed, quick(start_from=start))
+    with pytest.raises(InvalidInput, match="does not say how large its patches were"):
+        train(processed, quick(start_from=start, patch_size=None))
 
 
 def test_a_published_encoder_is_found_by_name(processed, quick, monkeypatch, tmp_path):

@@ -245,11 +245,12 @@ def save_encoder(
         What else to say of it, such as channels, patch size and normalisation: the
         fields of :class:`~napari_dynaclr.embedding.dynaclr.recipe.Recipe`.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     said = {**asdict(network.config), **(about or {})}
     state = {
         name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
     }
     with atomic_file(path) as temporary:
-        save_file(state, temporary, metadata={_METADATA: json.dumps(said)})
+        # Not save_file, whose files nobody else on a cluster may read.
+        temporary.write_bytes(save(state, metadata={_METADATA: json.dumps(said)}))

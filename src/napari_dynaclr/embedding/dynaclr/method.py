@@ -31,8 +31,8 @@ class DynaclrParams(NetworkParams):
         "auto",
         title="Encoder",
         description="Published encoder, downloaded on first use, or the small one for the "
-        "simulated sample; auto takes the one that knows the dataset's channels, none is for "
-        "weights of your own.",
+        "simulated sample; auto takes the small one for the sample and the published one for "
+        "all else, none is for weights of your own.",
     )
     weights: str = Field(
         "",
@@ -130,10 +130,10 @@ def _find(params: DynaclrParams, dataset: Dataset) -> Preset | None:
     if params.preset != "auto":
         return find_preset(params.preset, "embed")
     known = [preset for preset in PRESETS.values() if preset.use == "embed"]
-    for preset in known:
-        if set(preset.settings["source_channels"]) <= set(dataset.channels):
-            return preset
-    return known[0]
+    # The sample's own encoder is for the sample: a plate that shares two names is not one.
+    sample = tuple(dataset.channels)
+    mine = [one for one in known if one.settings.get("sample_channels") == sample]
+    return mine[0] if mine and not params.weights else known[0]
 
 
 def _weights(preset: Preset | None, file: str, job: Job) -> Weights:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.patches import meets_border
-from napari_dynaclr.embedding.cell_patches import Window, read_cells
-from napari_dynaclr.embedding.training.pairs import Nodes
+from napari_dynaclr.embedding.cell_patches import Window, prepare_fov, read_cells
+from napari_dynaclr.embedding.training.pairs import Nodes, families
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+
+
+_LARGEST = 6e4
+"""What float16 can hold; a normalised picture is far from it but for single hot pixels."""
 
 
 @dataclass(frozen=True)
@@ -115,16 +119,20 @@ def gather(
         If none is left.
     """
     sources: list[Source] = []
+    parts: list[Nodes] = []
     whole = 0
     fovs = [(i, dataset, fov) for i, dataset in enumerate(datasets) for fov in dataset.fovs]
     for number, dataset, fov in job.track(fovs, "read tracks"):
         dataset.workspace.require("tracks", fov, "tracks", "track")
         tracks = dataset.workspace.tracks(fov)
         whole += len(tracks)
+        # Before some are left out: relatives stay relatives.
+        nodes = _nodes(tracks, number, len(sources))
         if not keep_border:
             centres = tracks[["y", "x"]].to_numpy(float)
-            outside = meets_border(centres, window.size[1:], fov.shape[2:])
-            tracks = tracks[~outside]
+            inside = ~meets_border(centres, window.size[1:], fov.shape[2:])
+            tracks, nodes = tracks[inside], nodes.take(inside)
+        parts.append(nodes)
         sources.append(Source(number, dataset, fov, tracks.reset_index(drop=True)))
     left = sum(len(source.tracks) for source in sources)
     if not whole:
@@ -135,25 +143,34 @@ def gather(
             "rotated ones are cut from, leave the image: choose a smaller patch_size, or border "
             "'reflect'."
         )
-    return Cells(tuple(sources), _nodes(sources), _places(sources)), whole - left
+    places = [np.arange(len(source.tracks), dtype=np.intp) for source in sources]
+    return Cells(tuple(sources), _joined(parts), np.concatenate(places)), whole - left
 
 
-def _nodes(sources: Sequence[Source]) -> Nodes:
-    def column(name: str) -> NDArray[np.int64]:
-        return np.concatenate([source.tracks[name].to_numpy(np.int64) for source in sources])
-
-    counts = [len(source.tracks) for source in sources]
+def _nodes(tracks: pd.DataFrame, dataset: int, fov: int) -> Nodes:
+    track, parent, t = (
+        tracks[name].to_numpy(np.int64) for name in ("track_id", "parent_track_id", "t")
+    )
+    numbers = np.full(len(tracks), fov, np.int64)
     return Nodes(
-        dataset=np.repeat(np.array([source.number for source in sources], np.int64), counts),
-        fov=np.repeat(np.arange(len(sources), dtype=np.int64), counts),
-        track=column("track_id"),
-        parent=column("parent_track_id"),
-        t=column("t"),
+        dataset=np.full(len(tracks), dataset, np.int64),
+        fov=numbers,
+        track=track,
+        parent=parent,
+        t=t,
+        family=families(numbers, track, parent),
     )
 
 
-def _places(sources: Sequence[Source]) -> NDArray[np.intp]:
-    return np.concatenate([np.arange(len(source.tracks), dtype=np.intp) for source in sources])
+def _joined(parts: Sequence[Nodes]) -> Nodes:
+    """Join the nodes of FOVs; no family is in two of them."""
+    first = np.cumsum([0, *(int(part.family.max(initial=-1)) + 1 for part in parts)])
+    columns = {
+        one.name: np.concatenate([getattr(part, one.name) for part in parts])
+        for one in fields(Nodes)
+    }
+    shifted = [part.family + start for part, start in zip(parts, first[:-1], strict=True)]
+    return Nodes(**{**columns, "family": np.concatenate(shifted)})
 
 
 def hold_out(
@@ -194,7 +211,21 @@ def hold_out(
     return cells.of(rest), cells.of(held), f"Held out for validation: {told}."
 
 
-def read_patches(cells: Cells, rows: NDArray[np.intp], window: Window, job: Job) -> Pixels:
+def prepare(cells: Cells, window: Window, job: Job) -> None:
+    """Make the statistics that normalising needs, where there are none yet.
+
+    Raises
+    ------
+    InvalidInput
+        If a FOV lacks slices, or what the normalisation needs.
+    """
+    for source in job.track(cells.sources, "prepare the images"):
+        prepare_fov(source.dataset, source.fov, window, job)
+
+
+def read_patches(
+    cells: Cells, rows: NDArray[np.intp], window: Window, job: Job, *, report: bool = False
+) -> Pixels:
     """Read the patches of some cells; every chunk of the images once.
 
     Parameters
@@ -207,17 +238,20 @@ def read_patches(cells: Cells, rows: NDArray[np.intp], window: Window, job: Job)
         The patches.
     job
         For cancelling; told of NaN in the images.
+    report
+        Whether the job is told of the progress.
     """
     patches = np.empty((len(rows), len(window.channels), *window.size), np.float16)
     damaged = 0
-    for number in np.unique(cells.nodes.fov[rows]):
+    numbers = np.unique(cells.nodes.fov[rows])
+    for number in job.track(numbers, "read patches") if report else numbers:
         source = cells.sources[number]
         here = np.flatnonzero(cells.nodes.fov[rows] == number)
         table = source.tracks.iloc[cells.place[rows[here]]]
         times = sorted(set(table["t"]))
         for piece in read_cells(source.dataset, source.fov, table, times, window, job):
             job.check()
-            patches[here[piece.rows]] = piece.pixels
+            patches[here[piece.rows]] = piece.pixels.clip(-_LARGEST, _LARGEST)
             damaged += int(piece.has_nan.sum())
     if damaged:
         note = "Some patches have NaN in them: these pixels were set to the patch's median."

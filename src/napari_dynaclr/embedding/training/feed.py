@@ -2,7 +2,7 @@
 
 An epoch of a large dataset goes through its images in blocks of some FOVs' successive
 time points, in an order of its own; pairs are drawn within a block. So every chunk is read
-about once an epoch, while memory stays bounded.
+once or twice an epoch (as anchors, and as their positives), while memory stays bounded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from napari_dynaclr.core.background import read_ahead
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding.training.cells import Cells, Pixels, read_patches
-from napari_dynaclr.embedding.training.pairs import Batch, PairSampler, Strategy
+from napari_dynaclr.embedding.training.pairs import Batch, Nodes, PairSampler, Strategy, balanced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -56,10 +56,14 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Patches:
-    """A batch: patches of anchors, their positives and negatives, (B, C, Z, Y, X) float16."""
+    """A batch: patches of anchors, their positives and negatives, (B, C, Z, Y, X) float16.
+
+    ``family`` is the lineage of each anchor, (B,).
+    """
 
     anchor: NDArray[np.float16]
     positive: NDArray[np.float16]
+    family: NDArray[np.int64]
     negative: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
@@ -85,8 +89,9 @@ class Feed:
         Those to train with, ascending, (N,).
     pairing
         How pairs are drawn.
-    weights
-        How often each cell is wanted as anchor, (all cells,); all alike if None.
+    groups
+        Number of each cell's group, (all cells,): all groups give as many anchors. None for
+        all cells alike.
     window
         Their patches.
     size
@@ -111,7 +116,7 @@ class Feed:
         cells: Cells,
         rows: NDArray[np.intp],
         pairing: Pairing,
-        weights: NDArray[np.floating] | None,
+        groups: NDArray[np.int64] | None,
         window: Window,
         size: int,
         room: float,
@@ -121,7 +126,8 @@ class Feed:
         ranks: int = 1,
     ) -> None:
         self._cells, self._rows, self._pairing, self._window = cells, rows, pairing, window
-        self._weights, self._job, self._seed = weights, job, seed
+        self._weights: NDArray[np.float64] | None = None
+        self._job, self._seed = job, seed
         self._rank, self._ranks = rank, ranks
         self._whole = _Block(rows, np.ones(len(rows), bool))
         anchors = self._sampler(self._whole).anchors
@@ -134,7 +140,11 @@ class Feed:
                 f"There are {self.anchors} pairs of cells for {ranks} processes: at least 2 each "
                 "are needed to compare. Track more FOVs or time points."
             )
+        if groups is not None:
+            self._weights = np.zeros(len(groups))
+            self._weights[rows[anchors]] = balanced(groups[rows[anchors]])
         one = 2 * len(window.channels) * int(np.prod(window.size))
+        room -= self._for_batches(one, room)
         self.fits = one * len(rows) <= room
         """Whether all patches are in memory at once."""
         self._most = max(int(room / one / _AT_ONCE), 1)
@@ -148,13 +158,32 @@ class Feed:
 
     def __iter__(self) -> Iterator[Patches]:
         # Nothing happens before the first batch is asked for: Lightning makes iterators early.
-        with closing(read_ahead(self._batches(self.epoch), self._job, depth=2)) as batches:
+        with closing(read_ahead(self._batches(self.epoch), self._job, depth=1)) as batches:
             yield from islice(batches, len(self))
 
     def load(self) -> None:
         """Read the patches now, if they all fit; with the first batch by default."""
         if self.fits and self._pixels is None:
-            self._pixels = read_patches(self._cells, self._rows, self._window, self._job)
+            self._pixels = read_patches(
+                self._cells, self._rows, self._window, self._job, report=True
+            )
+
+    def _for_batches(self, one: int, room: float) -> float:
+        """Memory for the batches that are under way, bytes.
+
+        Raises
+        ------
+        InvalidInput
+            If they leave too little for the patches that they are drawn from.
+        """
+        parts = 3 if self._pairing.negatives else 2
+        needed = float(_AT_ONCE * parts * self.size * one)
+        if needed > 0.8 * room:
+            raise InvalidInput(
+                f"Batches of {self.size} pairs need {needed / 1e9:.1f} of {room / 1e9:.1f} GB for "
+                "patches: choose a smaller batch_size or patch_size, or allow more memory."
+            )
+        return needed
 
     def _sampler(self, block: _Block) -> PairSampler:
         return PairSampler(
@@ -181,7 +210,9 @@ class Feed:
 
     def _cut(self, pixels: Pixels, pairs: Batch, part: slice) -> Patches:
         negative = pixels.at(pairs.negative[part]) if self._pairing.negatives else None
-        return Patches(pixels.at(pairs.anchor[part]), pixels.at(pairs.positive[part]), negative)
+        family = self._cells.nodes.family[pairs.anchor[part]]
+        anchor, positive = pixels.at(pairs.anchor[part]), pixels.at(pairs.positive[part])
+        return Patches(anchor, positive, family, negative)
 
     # -- all in memory, or block by block ---------------------------------
 
@@ -215,12 +246,17 @@ class Feed:
         while turn == 0 or found:
             order = np.random.default_rng([self._seed, epoch, turn]).permutation(len(self._runs))
             blocks = self._pack([self._runs[i] for i in order])
-            for number, block in enumerate(blocks[self._rank :: self._ranks]):
+            # Few blocks are shared by all processes: none must wait for pairs.
+            shared = len(blocks) < self._ranks
+            for number, block in enumerate(blocks):
+                if not shared and number % self._ranks != self._rank:
+                    continue
                 try:
-                    pairs = self._draw(block, epoch, turn, self._rank, number)
+                    pairs = self._draw(block, epoch, turn, number)
                 except InvalidInput:  # nobody to compare with in this one
                     continue
-                found += 1
+                pairs = self._share(pairs) if shared else pairs
+                found += len(pairs.anchor)
                 yield read_patches(self._cells, block.rows, self._window, self._job), pairs
             turn += 1
         raise InvalidInput(
@@ -231,27 +267,46 @@ class Feed:
     def _find_runs(self, can_be_anchor: NDArray[np.bool_]) -> list[_Block]:
         """Divide the FOVs into successive time points that fit into a part of a block."""
         nodes = self._cells.nodes.take(self._rows)
-        aware = self._pairing.strategy == "time-aware"
-        # A block for each process at least.
-        self._most = min(self._most, max(len(self._rows) // self._ranks, 1))
         found: list[_Block] = []
         for fov in np.unique(nodes.fov):
-            here = np.flatnonzero(nodes.fov == fov)
-            here = here[np.argsort(nodes.t[here], kind="stable")]
-            times, first = np.unique(nodes.t[here], return_index=True)
-            counts = np.diff([*first, len(here)])
-            later = self._pairing.tau.get(int(nodes.dataset[here[0]]), 1) if aware else 0
-            start = 0
-            while start < len(times):
-                room = self._most / _RUNS / (2 if later else 1)  # as many again may follow
-                length = np.searchsorted(np.cumsum(counts[start:]), room, "right")
-                chosen = times[start : start + max(int(length), 1)]
-                start += len(chosen)
-                inside = here[np.isin(nodes.t[here], np.union1d(chosen, chosen + later))]
-                inside.sort()
-                among = np.isin(nodes.t[inside], chosen) & can_be_anchor[inside]
-                if among.any():
-                    found.append(_Block(self._rows[inside], among))
+            whole = np.flatnonzero(nodes.fov == fov)
+            later = self._later(nodes, whole)
+            # Of frames with more cells than there is room for, some families at a time.
+            largest = int(np.bincount(nodes.t[whole]).max()) * (2 if later else 1)
+            parts = -(-largest // self._most)
+            for part in range(parts):
+                here = whole[nodes.family[whole] % parts == part]
+                found += self._cut_runs(nodes, here, later, can_be_anchor)
+        return found
+
+    def _later(self, nodes: Nodes, rows: NDArray[np.intp]) -> int:
+        """Frames from an anchor to its positive in a FOV."""
+        if self._pairing.strategy != "time-aware":
+            return 0
+        return self._pairing.tau.get(int(nodes.dataset[rows[0]]), 1)
+
+    def _cut_runs(
+        self,
+        nodes: Nodes,
+        here: NDArray[np.intp],
+        later: int,
+        can_be_anchor: NDArray[np.bool_],
+    ) -> list[_Block]:
+        found: list[_Block] = []
+        here = here[np.argsort(nodes.t[here], kind="stable")]
+        times, first = np.unique(nodes.t[here], return_index=True)
+        counts = np.diff([*first, len(here)])
+        room = self._most / _RUNS / (2 if later else 1)  # as many again may follow
+        start = 0
+        while start < len(times):
+            length = np.searchsorted(np.cumsum(counts[start:]), room, "right")
+            chosen = times[start : start + max(int(length), 1)]
+            start += len(chosen)
+            inside = here[np.isin(nodes.t[here], np.union1d(chosen, chosen + later))]
+            inside.sort()
+            among = np.isin(nodes.t[inside], chosen) & can_be_anchor[inside]
+            if among.any():
+                found.append(_Block(self._rows[inside], among))
         return found
 
     def _pack(self, runs: Sequence[_Block]) -> list[_Block]:
@@ -279,5 +334,6 @@ def _joined(parts: Sequence[Patches]) -> Patches:
     return Patches(
         np.concatenate([part.anchor for part in parts]),
         np.concatenate([part.positive for part in parts]),
+        np.concatenate([part.family for part in parts]),
         np.concatenate(negatives) if negatives else None,
     )

@@ -11,7 +11,6 @@ from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.tables import read_csv
 from napari_dynaclr.core.tasks import find_task
-from napari_dynaclr.embedding.training.pairs import balanced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding.training.cells import Cells
 
 
-def anchor_weights(cells: Cells, balance: str, task: str) -> NDArray[np.float64] | None:
-    """Return how often each cell is wanted as anchor, (N,); None if all alike.
+def find_groups(cells: Cells, balance: str, task: str) -> NDArray[np.int64] | None:
+    """Return the number of each cell's group, (N,); None if there are none.
 
     Parameters
     ----------
@@ -43,12 +42,12 @@ def anchor_weights(cells: Cells, balance: str, task: str) -> NDArray[np.float64]
     if balance == "well":
         names = [f"{one.number}|{one.fov.name.rpartition('/')[0]}" for one in cells.sources]
         wells = pd.factorize(np.array(names, object))[0].astype(np.int64)
-        return balanced(wells[cells.nodes.fov])
+        return wells[cells.nodes.fov]
     states = np.full(len(cells.nodes), "", object)
     known: dict[int, dict[tuple[str, int], str]] = {}
     for number, source in enumerate(cells.sources):
         if source.number not in known:
-            known[source.number] = _states(source.dataset, task)
+            known[source.number] = states_of(source.dataset, task)
         here = np.flatnonzero(cells.nodes.fov == number)
         ids = source.tracks["id"].to_numpy()[cells.place[here]]
         name = source.fov.name
@@ -57,10 +56,11 @@ def anchor_weights(cells: Cells, balance: str, task: str) -> NDArray[np.float64]
         raise InvalidInput(
             f"No cell has a state of the task '{task}': annotate some, or run 'classify'."
         )
-    return balanced(pd.factorize(states)[0].astype(np.int64))
+    return pd.factorize(states)[0].astype(np.int64)
 
 
-def _states(dataset: Dataset, task: str) -> dict[tuple[str, int], str]:
+def states_of(dataset: Dataset, task: str) -> dict[tuple[str, int], str]:
+    """Return the states of cells by FOV name and node id: predicted ones, over them annotated."""
     found: dict[tuple[str, int], str] = {}
     predictions = dataset.workspace.predictions(task)
     if predictions.exists():

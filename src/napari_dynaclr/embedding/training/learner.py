@@ -51,6 +51,8 @@ class Rule:
         When to stop, whichever is first; without limit of time if None.
     seed
         For the augmentation.
+    apart
+        Whether NT-Xent leaves relatives in the batch alone (cell-aware sampling).
     """
 
     loss: str
@@ -64,6 +66,7 @@ class Rule:
     epochs: int
     minutes: float | None
     seed: int
+    apart: bool = False
 
 
 class Learner(pl.LightningModule):
@@ -83,6 +86,8 @@ class Learner(pl.LightningModule):
         What its embedding is measured on.
     job
         Told of progress and figures; asked whether to stop.
+    key
+        What the training depends on; a checkpoint of another one is refused.
     figures_changed
         Called with all figures so far after each epoch, on the first process.
     """
@@ -95,6 +100,7 @@ class Learner(pl.LightningModule):
         feed: Feed,
         watch: Watch,
         job: Job,
+        key: str,
         figures_changed: Callable[[list[dict[str, float]]], None],
     ) -> None:
         super().__init__()
@@ -105,6 +111,8 @@ class Learner(pl.LightningModule):
         """Weights of the epoch with the lowest validation loss, else of the last one."""
         self._augmentation, self._rule, self._feed = augmentation, rule, feed
         self._watch, self._job, self._figures_changed = watch, job, figures_changed
+        self._key = key
+        self._time = 0.0
         self._spent = 0.0
         self._least = math.inf
         self._losses: list[Tensor] = []
@@ -125,7 +133,7 @@ class Learner(pl.LightningModule):
         self, batch: Patches, device: torch.device, dataloader_idx: int
     ) -> tuple[Tensor, ...]:
         """Bring the patches of a batch to the device."""
-        parts = (batch.anchor, batch.positive, batch.negative)
+        parts = (batch.family, batch.anchor, batch.positive, batch.negative)
         tensors = [torch.from_numpy(part) for part in parts if part is not None]
         if device.type == "cuda":
             return tuple(one.pin_memory().to(device, non_blocking=True) for one in tensors)
@@ -134,11 +142,13 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, ...], _index: int) -> Tensor:
         """Compute the loss of a batch."""
         assert self._generator is not None
-        loss = self._loss([self._augmentation(one.float(), self._generator) for one in batch])
+        family, *patches = batch
+        views = [self._augmentation(one.float(), self._generator) for one in patches]
+        loss = self._loss(views, family)
         self._losses.append(loss.detach())
         return loss
 
-    def _loss(self, views: list[Tensor]) -> Tensor:
+    def _loss(self, views: list[Tensor], family: Tensor) -> Tensor:
         # Together: batch statistics are those of all views.
         _, projections = self.model(torch.cat(views))
         parts = projections.chunk(len(views))
@@ -146,11 +156,13 @@ class Learner(pl.LightningModule):
             anchors, positives, negatives = parts
             return triplet(anchors, positives, negatives, self._rule.margin)
         anchors, positives = parts[:2]
-        return nt_xent(anchors, positives, self._rule.temperature)
+        known = family if self._rule.apart else None
+        return nt_xent(anchors, positives, self._rule.temperature, known)
 
     def on_train_start(self) -> None:
         """Begin, or go on after a checkpoint."""
         self._began = time.monotonic()
+        self._time = self._time_fraction()
         self._first_step = self.global_step
 
     def on_train_epoch_start(self) -> None:
@@ -173,10 +185,13 @@ class Learner(pl.LightningModule):
     def on_train_batch_end(self, _outputs: Any, _batch: Any, index: int) -> None:
         """Report progress, and end the epoch if asked to, or if the time is over."""
         self._job.check()
-        stop = self._job.finishing or self._time_fraction() >= 1
+        self._time = self._time_fraction()
+        stop = self._job.finishing
         if self.trainer.world_size > 1:
+            # One clock for all: the learning rate goes by it.
+            self._time = self.trainer.strategy.broadcast(self._time)
             stop = self.trainer.strategy.reduce_boolean_decision(stop, all=False)
-        if stop:
+        if stop or self._time >= 1:
             self.trainer.should_stop = True
         now = time.monotonic()
         if now - self._reported >= _REPORT_EVERY:
@@ -199,15 +214,12 @@ class Learner(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Measure what has been learned."""
         values = {"loss": float(torch.stack(self._losses).mean())}
-        if not math.isfinite(values["loss"]):
-            raise InvalidInput(
-                "The loss is not a number any more: choose a lower learning_rate or precision "
-                "'full', or check the images for extreme values."
-            )
+        _require_finite(values)
         self._report(f"measure after epoch {self.current_epoch + 1}")
         self.model.eval()
         with torch.no_grad():
             values |= self._validate()
+            _require_finite(values)
             values |= self._watch.measure(lambda patches: self.model(patches.to(self.device))[0])
         self.model.train()
         values["learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -219,6 +231,7 @@ class Learner(pl.LightningModule):
         self._keep(values)
         self.figures.append({"epoch": epoch, **values})
         if self.trainer.is_global_zero:
+            self._job.check()
             self._figures_changed(self.figures)
             self._job.measured(Figures(epoch, values))
 
@@ -226,15 +239,16 @@ class Learner(pl.LightningModule):
         generator = self._seeded(0)  # the same views after every epoch
         losses = []
         for parts in self._watch.pairs(self._feed.size):
-            used = parts if self._rule.loss == "triplet" else parts[:2]
+            family, *patches = parts
+            used = patches if self._rule.loss == "triplet" else patches[:2]
             views = [self._augmentation(one.to(self.device).float(), generator) for one in used]
-            losses.append(float(self._loss(views)))
+            losses.append(float(self._loss(views, family.to(self.device))))
         return {"validation_loss": sum(losses) / len(losses)} if losses else {}
 
     def _keep(self, values: dict[str, float]) -> None:
         """Keep the weights if they are the best so far."""
         value = values.get("validation_loss", -math.inf)
-        if value <= self._least:
+        if not self.best or value <= self._least:
             self._least = value
             state = self.model.state_dict()
             self.best = {name: one.detach().cpu().clone() for name, one in state.items()}
@@ -252,7 +266,7 @@ class Learner(pl.LightningModule):
     def _factor(self, step: int) -> float:
         """Learning rate after some steps, relative to the highest."""
         done = step / max(len(self._feed) * self._rule.epochs, 1)
-        done = min(max(done, self._time_fraction()), 1.0)
+        done = min(max(done, self._time), 1.0)
         rise = self._rule.warm_up
         if done < rise:
             # Not 0 in the very first step.
@@ -276,6 +290,9 @@ class Learner(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put what is not weights of the network into a checkpoint."""
         checkpoint["napari_dynaclr"] = {
+            "key": self._key,
+            # What is asked for in the last epoch would be forgotten by a training that goes on.
+            "ended": bool(self.trainer.should_stop),
             "figures": self.figures,
             "best": self.best,
             "least": self._least,
@@ -284,6 +301,35 @@ class Learner(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it from there."""
+        self.restore(checkpoint)
+
+    def restore(self, checkpoint: dict[str, Any]) -> bool:
+        """Take figures and best weights from a checkpoint.
+
+        Returns
+        -------
+        bool
+            Whether the training had ended.
+
+        Raises
+        ------
+        InvalidInput
+            If it is of another training.
+        """
         kept = checkpoint["napari_dynaclr"]
+        if kept["key"] != self._key:
+            raise InvalidInput(
+                "The checkpoint is of a training with other settings or tracks: choose another "
+                "name, or delete its folder."
+            )
         self.figures, self.best = list(kept["figures"]), dict(kept["best"])
         self._least, self._spent = float(kept["least"]), float(kept["spent"])
+        return bool(kept["ended"])
+
+
+def _require_finite(values: dict[str, float]) -> None:
+    if not all(map(math.isfinite, values.values())):
+        raise InvalidInput(
+            "The loss is not a number any more: choose a lower learning_rate or precision "
+            "'full', or check the images for extreme values."
+        )

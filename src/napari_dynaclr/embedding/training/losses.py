@@ -7,7 +7,10 @@ from torch.nn import functional
 
 
 def nt_xent(
-    anchors: torch.Tensor, positives: torch.Tensor, temperature: float = 0.5
+    anchors: torch.Tensor,
+    positives: torch.Tensor,
+    temperature: float = 0.5,
+    family: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Normalised-temperature cross entropy: each finds its partner among all others.
 
@@ -17,6 +20,9 @@ def nt_xent(
         Projections, (B, P); row i of one belongs to row i of the other.
     temperature
         Divides the cosine similarities.
+    family
+        Number of each row's lineage, (B,): rows of the same one are not told apart. None to
+        tell all apart.
 
     Returns
     -------
@@ -29,6 +35,11 @@ def nt_xent(
     alike = both @ both.T / temperature
     alike.fill_diagonal_(-torch.inf)
     partner = torch.arange(2 * count, device=both.device).roll(count)
+    if family is not None:
+        twice = torch.cat([family, family])
+        relatives = twice[:, None] == twice[None]
+        relatives[torch.arange(2 * count, device=both.device), partner] = False
+        alike = alike.masked_fill(relatives, -torch.inf)
     return functional.cross_entropy(alike, partner)
 
 

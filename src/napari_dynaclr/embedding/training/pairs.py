@@ -37,6 +37,8 @@ class Nodes:
         Track, and the track that it was born from, -1 without, (N,).
     t
         Time point, (N,).
+    family
+        Lineage: a number that a cell shares with all its relatives, (N,).
     """
 
     dataset: NDArray[np.int64]
@@ -44,6 +46,7 @@ class Nodes:
     track: NDArray[np.int64]
     parent: NDArray[np.int64]
     t: NDArray[np.int64]
+    family: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.t)
@@ -152,7 +155,6 @@ class PairSampler:
         among: NDArray[np.bool_] | None = None,
     ) -> None:
         self._nodes, self._strategy, self._weights = nodes, strategy, weights
-        self._family = _families(nodes)
         everyone = np.arange(len(nodes), dtype=np.intp)
         if strategy == "time-aware":
             offset = np.array([(tau or {}).get(int(d), 1) for d in nodes.dataset], np.int64)
@@ -189,7 +191,7 @@ class PairSampler:
     def _other_key(self) -> NDArray[np.int64]:
         """Return what must differ between an anchor and its negative, (N,)."""
         classical = self._strategy == "classical"
-        return np.arange(len(self._nodes)) if classical else self._family
+        return np.arange(len(self._nodes)) if classical else self._nodes.family
 
     def draw(self, seed: int | Sequence[int] = 0, length: int | None = None) -> Batch:
         """Draw anchors in random order, and a positive and a negative for each.
@@ -270,23 +272,33 @@ class _Pool:
         return self._order[generator.integers(self._bounds[place], self._bounds[place + 1])]
 
 
-def _tracks(nodes: Nodes) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
-    """Return each node's track by number, each track's first row, and its parent by number."""
-    pairs = np.stack([nodes.fov, nodes.track], axis=1)
+def _tracks(
+    fov: NDArray[np.int64], track: NDArray[np.int64], parent: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return each node's track by number, and each track's parent by number."""
+    pairs = np.stack([fov, track], axis=1)
     known, first, number = np.unique(pairs, axis=0, return_index=True, return_inverse=True)
     place = {(int(f), int(k)): i for i, (f, k) in enumerate(known)}
     parents = [
-        place.get((int(f), int(p)), -1)
-        for f, p in zip(known[:, 0], nodes.parent[first], strict=True)
+        place.get((int(f), int(p)), -1) for f, p in zip(known[:, 0], parent[first], strict=True)
     ]
-    return number.reshape(-1), first, np.array(parents, np.int64)
+    return number.reshape(-1), np.array(parents, np.int64)
 
 
-def _families(nodes: Nodes) -> NDArray[np.int64]:
-    """Return the lineage of each node: a number that a cell shares with all its relatives."""
-    if not len(nodes):
+def families(
+    fov: NDArray[np.int64], track: NDArray[np.int64], parent: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the lineage of each node: a number that a cell shares with all its relatives, (N,).
+
+    Parameters
+    ----------
+    fov, track, parent
+        As in :class:`Nodes`, (N,), of whole tracks: a mother that is left out parts her
+        daughters.
+    """
+    if not len(fov):
         return np.zeros(0, np.int64)
-    number, _, parents = _tracks(nodes)
+    number, parents = _tracks(fov, track, parent)
     root = np.arange(len(parents))
     for _ in range(_GENERATIONS):
         above = np.where(parents[root] >= 0, parents[root], root)
@@ -309,7 +321,7 @@ def _positives(
     if not len(nodes):
         empty = np.zeros(0, np.intp)
         return empty, np.zeros(1, np.intp), empty
-    number, _, parents = _tracks(nodes)
+    number, parents = _tracks(nodes.fov, nodes.track, nodes.parent)
     span = int(nodes.t.max()) + 1
     key = number * span + nodes.t
     order = np.argsort(key)

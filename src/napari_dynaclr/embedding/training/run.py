@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from napari_dynaclr.core.runs import result_key, source_key
 from napari_dynaclr.embedding.dynaclr.checkpoint import read_checkpoint, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 from napari_dynaclr.embedding.training.augment import Augmentation
-from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out
+from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out, prepare
 from napari_dynaclr.embedding.training.feed import Feed, Pairing
-from napari_dynaclr.embedding.training.groups import anchor_weights
+from napari_dynaclr.embedding.training.groups import find_groups, states_of
 from napari_dynaclr.embedding.training.learner import Learner, Rule
 from napari_dynaclr.embedding.training.setting import Setting, Start, find_start, settle
-from napari_dynaclr.embedding.training.trainer import LAST, make_trainer
+from napari_dynaclr.embedding.training.trainer import LAST, AtomicCheckpoints, make_trainer
 from napari_dynaclr.embedding.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -102,20 +103,23 @@ def run(
     with ExitStack() as stack:
         if first:
             stack.enter_context(home.workspace.claim_encoder(params.name))
+        for dataset in datasets:  # before anything is downloaded
+            for fov in dataset.fovs:
+                dataset.workspace.require("tracks", fov, "tracks", "track")
         start = find_start(params, job)
         entry["weights_sha256"] = list(start.sha256)
         key = _key(datasets, params, method, start)
         if _is_finished(place, key):
             job.note(f"The encoder is there already: {place.encoder}")
-            return pd.read_csv(place.metrics)
+            return pd.read_csv(place.metrics) if place.metrics.exists() else pd.DataFrame()
         setting = settle(datasets, params, start)
         stack.enter_context(device_memory(device))
         learner = in_background(
-            lambda: _learner(datasets, params, setting, start, trainer, place, job), job
+            lambda: _learner(datasets, params, setting, start, trainer, place, key, job), job
         )
         if first:
             write_text(place.stamp, key)
-        _train(trainer, learner, place, job)
+        _train(trainer, learner, place, params, job)
         if not first:  # what comes after a training is the first process's business
             raise SystemExit(0)
         about = {**setting.recipe.model_dump(), "key": key, "trained": _summary(params, learner)}
@@ -136,6 +140,9 @@ def _key(
                 source_key(fov),
                 dataset.workspace.require("tracks", fov, "tracks", "track"),
             ]
+        if params.balance == "state":
+            states = sorted(states_of(dataset, params.task).items())
+            inputs.append(hashlib.sha256(repr(states).encode()).hexdigest())
     return result_key(method, params, *inputs)
 
 
@@ -150,7 +157,7 @@ def _is_finished(place: _Place, key: str) -> bool:
     if place.encoder.exists():
         if read_checkpoint(place.encoder).about.get("key") == key:
             remove(place.last)
-            return place.metrics.exists()
+            return True
         raise InvalidInput(
             f"There is an encoder '{place.encoder.stem}' already, of other settings or tracks: "
             "choose another name."
@@ -170,20 +177,24 @@ def _learner(
     start: Start,
     trainer: pl.Trainer,
     place: _Place,
+    key: str,
     job: Job,
 ) -> Learner:
     """Gather the cells and make all parts of the training."""
     cells, dropped = gather(
         datasets, setting.window, keep_border=params.border == "reflect", job=job
     )
+    prepare(cells, setting.window, job)
     rows, held, told = hold_out(cells, params.held_out, params.split, params.seed)
+    if params.patience is not None and not len(held):
+        told += " Without a validation loss, the patience has no meaning."
     pairing = Pairing(params.strategy, params.lineage, setting.tau, params.loss == "triplet")
     room = (params.memory * 1e9 if params.memory else _SHARE * _memory()) / params.devices
     feed = Feed(
         cells,
         rows,
         pairing,
-        anchor_weights(cells, params.balance, params.task),
+        find_groups(cells, params.balance, params.task),
         setting.window,
         params.batch_size,
         (1 - _WATCHED) * room,
@@ -193,9 +204,16 @@ def _learner(
         trainer.world_size,
     )
     _tell(job, setting, cells, feed, dropped, told)
-    watched = held if len(held) else rows
     watch = Watch(
-        cells, watched, pairing, setting.window, setting.side, _WATCHED * room, params.seed, job
+        cells,
+        held if len(held) else rows,
+        pairing,
+        setting.window,
+        setting.side,
+        _WATCHED * room,
+        params.seed,
+        len(held) > 0,
+        job,
     )
     feed.load()
     rule = Rule(
@@ -210,6 +228,7 @@ def _learner(
         epochs=params.epochs,
         minutes=params.minutes,
         seed=params.seed,
+        apart=params.strategy == "cell-aware",
     )
     return Learner(
         _network(setting, start, params.seed),
@@ -218,6 +237,7 @@ def _learner(
         feed,
         watch,
         job,
+        key,
         lambda figures: write_csv(place.metrics, pd.DataFrame(figures)),
     )
 
@@ -245,14 +265,24 @@ def _tell(job: Job, setting: Setting, cells: Cells, feed: Feed, dropped: int, he
         job.note("The patches do not fit into memory at once: they are read in every epoch.")
 
 
-def _train(trainer: pl.Trainer, learner: Learner, place: _Place, job: Job) -> None:
+def _train(
+    trainer: pl.Trainer, learner: Learner, place: _Place, params: ContrastiveParams, job: Job
+) -> None:
     """Train in a thread: a cancelled job need not wait for the end of a batch."""
     going_on = place.last.exists()
     if going_on:
         job.note("The training goes on where it was interrupted.")
 
     def work() -> None:
-        trainer.fit(learner, ckpt_path=place.last if going_on else None, weights_only=True)
+        if going_on and learner.restore(AtomicCheckpoints(job).load_checkpoint(place.last)):
+            return  # it had ended, and could not be saved
+        try:
+            trainer.fit(learner, ckpt_path=place.last if going_on else None, weights_only=True)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise InvalidInput(
+                f"There is not enough memory: choose a smaller batch_size (now "
+                f"{params.batch_size}) or patch_size."
+            ) from None
 
     in_background(work, job)
 

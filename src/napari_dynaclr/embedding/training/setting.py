@@ -109,6 +109,7 @@ def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start)
         If settings, start and images do not fit together.
     """
     told: list[str] = []
+    _require_known(params, start)
     channels = params.channels or start.recipe.source_channels or tuple(datasets[0].channels)
     for dataset in datasets:
         missing = [one for one in channels if one not in dataset.channels]
@@ -139,6 +140,11 @@ def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start)
         for name, mode, soft in zip(channels, modes, gentle, strict=True)
     ]
     told.append(f"Learning from {', '.join(how)}, in patches of {config.depth} x {side} x {side}.")
+    slices = min((fov.shape[1] for dataset in datasets for fov in dataset.fovs), default=1)
+    if params.depth is None and start.encoder is None and config.depth < slices:
+        told.append(
+            f"{config.depth} of {slices} slices are used: as many as suit {config.backbone}."
+        )
     return Setting(
         config,
         side,
@@ -147,6 +153,22 @@ def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start)
         _offsets(datasets, params),
         tuple(told),
     )
+
+
+def _require_known(params: ContrastiveParams, start: Start) -> None:
+    """Ask for what a foreign encoder does not say of itself.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not given.
+    """
+    if start.encoder is None:
+        return
+    for name, what in (("patch_size", "how large its patches were"),
+                       ("normalization", "how its images were normalised")):  # fmt: skip
+        if not getattr(params, name) and not getattr(start.recipe, name):
+            raise InvalidInput(f"{params.start_from} does not say {what}: set {name}.")
 
 
 def _config(
@@ -194,7 +216,13 @@ def _offsets(datasets: Sequence[Dataset], params: ContrastiveParams) -> dict[int
     """Time offset of each dataset in frames."""
     found = {}
     for number, dataset in enumerate(datasets):
-        seconds = dataset.fovs[0].frame_interval
+        intervals = {fov.frame_interval for fov in dataset.fovs} or {None}
+        if params.tau_unit == "min" and len(intervals) > 1:
+            raise InvalidInput(
+                f"{dataset.root.name}: its FOVs have different frame intervals: choose those of "
+                "one (--fov), or give tau in frames."
+            )
+        seconds = intervals.pop()
         minutes = seconds / 60 if seconds else None
         try:
             found[number] = frames_of(params.tau, params.tau_unit, minutes)

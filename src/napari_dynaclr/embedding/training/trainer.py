@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.device import Device
@@ -32,7 +33,16 @@ _ACCELERATORS = {Device.CUDA: "gpu", Device.MPS: "mps", Device.CPU: "cpu"}
 
 
 class AtomicCheckpoints(CheckpointIO):
-    """Writes checkpoints in one go, and reads them without unpickling anything."""
+    """Writes checkpoints in one go, and reads them without unpickling anything.
+
+    Parameters
+    ----------
+    job
+        Once it is cancelled, nothing is written any more: somebody may train anew.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -40,6 +50,7 @@ class AtomicCheckpoints(CheckpointIO):
         """Write a checkpoint; a killed program leaves the one before."""
         with atomic_file(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
+            self._job.check()  # that took a while
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -71,16 +82,13 @@ class KeepLast(Checkpoint):
     ----------
     path
         The file.
-    job
-        Once it is cancelled, nothing is written any more: somebody may train anew.
     """
 
-    def __init__(self, path: Path, job: Job) -> None:
-        self._path, self._job = path, job
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint."""
-        self._job.check()
         trainer.save_checkpoint(self._path)
 
 
@@ -97,10 +105,21 @@ def make_trainer(params: ContrastiveParams, device: Device, folder: Path, job: J
         For the checkpoint and TensorBoard's log, in ``tensorboard/``.
     job
         For cancelling.
+
+    Raises
+    ------
+    InvalidInput
+        If there are not as many devices.
     """
+    there = {Device.CUDA: torch.cuda.device_count(), Device.MPS: 1}.get(device, params.devices)
+    if params.devices > there:
+        raise InvalidInput(
+            f"This machine has {there} {device.value.upper()} device{'s' * (there != 1)}, "
+            f"{params.devices} are asked for: choose no more devices than there are."
+        )
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    callbacks: list[Callback] = [KeepLast(folder / LAST, job)]
+    callbacks: list[Callback] = [KeepLast(folder / LAST)]
     if params.patience is not None:
         callbacks.append(
             EarlyStopping(
@@ -111,22 +130,25 @@ def make_trainer(params: ContrastiveParams, device: Device, folder: Path, job: J
             )
         )
     several = params.devices * params.num_nodes > 1
-    return pl.Trainer(
-        accelerator=_ACCELERATORS[device],
-        devices=params.devices,
-        num_nodes=params.num_nodes,
-        strategy="ddp" if several else "auto",
-        sync_batchnorm=several and device is Device.CUDA,
-        precision=_precision(params.precision, device),
-        max_epochs=params.epochs,
-        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
-        callbacks=callbacks,
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
+    try:
+        return pl.Trainer(
+            accelerator=_ACCELERATORS[device],
+            devices=params.devices,
+            num_nodes=params.num_nodes,
+            strategy="ddp" if several else "auto",
+            sync_batchnorm=several and device is Device.CUDA,
+            precision=_precision(params.precision, device),
+            max_epochs=params.epochs,
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            callbacks=callbacks,
+            plugins=[AtomicCheckpoints(job)],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise InvalidInput(f"The training cannot be set up: {str(error).splitlines()[0]}") from None
 
 
 def _precision(wanted: str, device: Device) -> Any:

@@ -52,6 +52,8 @@ class Watch:
         Memory for patches, bytes.
     seed
         For the choice.
+    held_out
+        Whether they are not trained with: only then has a loss on them a meaning.
     job
         For cancelling.
     """
@@ -65,25 +67,29 @@ class Watch:
         side: int,
         room: float,
         seed: int,
+        held_out: bool,
         job: Job,
     ) -> None:
         one = 2 * len(window.channels) * int(np.prod(window.size))
         rows = _some_tracks(cells, rows, min(CELLS, int(room / one)), seed)
         self.nodes = cells.nodes.take(rows)
-        self._pixels: Pixels = read_patches(cells, rows, window, job)
+        self._pixels: Pixels = read_patches(cells, rows, window, job, report=True)
         self._side, self._job = side, job
+        self._pairs: Batch | None = None
+        if not held_out:
+            return
         try:
             sampler = PairSampler(
                 self.nodes, pairing.strategy, pairing.tau, lineage=pairing.lineage
             )
-            self._pairs: Batch | None = sampler.draw(seed)
+            self._pairs = sampler.draw(seed)
         except InvalidInput:  # too few of one time point
-            self._pairs = None
+            job.note("The cells held out make no pairs: there is no validation loss.")
 
-    def pairs(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Iterate over batches of wide patches: anchors, positives and negatives.
+    def pairs(self, size: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Iterate over batches: lineages; wide patches of anchors, positives and negatives.
 
-        They are the same in every epoch. None comes where there are no pairs.
+        They are the same in every epoch. None comes where nothing is held out.
         """
         if self._pairs is None:
             return
@@ -91,10 +97,9 @@ class Watch:
         size = min(size, len(parts[0]))
         for start in range(0, len(parts[0]) - size + 1, size):
             self._job.check()
-            a, p, n = (
-                torch.from_numpy(self._pixels.patches[part[start : start + size]]) for part in parts
-            )
-            yield a, p, n
+            here = slice(start, start + size)
+            family = torch.from_numpy(self.nodes.family[parts[0][here]])
+            yield family, *(torch.from_numpy(self._pixels.patches[part[here]]) for part in parts)
 
     def measure(self, embed: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
         """Embed the cells and measure their embedding.
@@ -111,6 +116,11 @@ class Watch:
             successive time points, ``rank`` only.
         """
         vectors = np.concatenate([self._embed(embed, start) for start in self._starts()])
+        if not np.isfinite(vectors).all():
+            raise InvalidInput(
+                "The embedding has NaN or infinite values: choose a lower learning_rate or "
+                "precision 'full', or check the images for extreme values."
+            )
         number = np.unique(
             np.stack([self.nodes.fov, self.nodes.track]), axis=1, return_inverse=True
         )[1].reshape(-1)
