@@ -74,7 +74,7 @@ def test_pairs_are_right_wherever_the_patches_come_from(reads, room):
 @given(most=st.integers(2, 40), size=st.integers(2, 4), tau=st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_an_epoch_in_blocks_has_every_anchor_once_and_little_in_memory(most, size, tau):
-    cells, found = movies(), []
+    cells, found = movies(fovs=5, tracks=8, times=10), []
     pairing = Pairing("time-aware", True, {0: tau}, False)
     with pytest.MonkeyPatch.context() as patch:
 
@@ -90,7 +90,7 @@ def test_an_epoch_in_blocks_has_every_anchor_once_and_little_in_memory(most, siz
         feed = make(cells, room_for(cells, most, size, 2), size, pairing=pairing)
         assert not feed.fits
         batches = list(feed)
-    assert len(batches) == len(feed) == 3 * 6 * (8 - tau) // size
+    assert len(batches) == len(feed) == 5 * 8 * (10 - tau) // size
     anchors = np.concatenate([ids(batch.anchor) for batch in batches])
     assert len(set(anchors)) == len(anchors)
     assert max(map(len, found)) <= most

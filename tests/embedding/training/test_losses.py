@@ -25,6 +25,23 @@ def test_nt_xent_is_the_formula_written_out(temperature):
     assert nt_xent(a, p, temperature).item() == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_relatives_are_not_told_apart():
+    """Rows 0 and 1 are of one lineage: each is left out of the other's sum, but not its partner."""
+    a, p = vectors(3, 0), vectors(3, 1)
+    family = [7, 7, 9, 7, 7, 9]
+    z = torch.cat([a, p]).float().numpy()
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    alike = np.exp(z @ z.T / 0.5)
+    losses = []
+    for i in range(6):
+        partner = (i + 3) % 6
+        others = sum(alike[i, k] for k in range(6) if family[k] != family[i] or k == partner)
+        losses.append(-np.log(alike[i, partner] / others))
+    found = nt_xent(a, p, 0.5, torch.tensor(family[:3])).item()
+    assert found == pytest.approx(np.mean(losses), rel=1e-5)
+    assert found < nt_xent(a, p, 0.5).item()
+
+
 def test_nt_xent_falls_as_partners_come_together():
     a, p = vectors(8, 0), vectors(8, 1)
     assert nt_xent(a, a) < nt_xent(a, 0.5 * a + 0.5 * p) < nt_xent(a, p)

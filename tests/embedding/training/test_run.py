@@ -245,7 +245,7 @@ def test_a_published_encoder_is_found_by_name(processed, quick, monkeypatch, tmp
         return Weights(tmp_path / "published.safetensors", "0" * 64)
 
     monkeypatch.setattr(setting, "get_weights", get)
-    train(processed, quick(start_from="DynaCLR-DENV-VS+Ph", epochs=1))
+    train(processed, quick(start_from="DynaCLR-DENV-VS+Ph", epochs=1, z_start=0))
     assert asked == ["DynaCLR-DENV-VS+Ph"]
 
 
@@ -298,7 +298,7 @@ def test_an_encoder_is_not_overwritten_by_another_training(processed, quick):
 
 
 def test_an_unfinished_training_is_not_thrown_away(processed, quick):
-    job = Job(on_figures=lambda _figures: job.cancel())
+    job = Job(on_figures=lambda figures: job.cancel() if figures.epoch == 2 else None)
     with pytest.raises(Cancelled):
         train(processed, quick(epochs=9), job)
     with pytest.raises(InvalidInput, match="unfinished training 'encoder' with other settings"):
@@ -382,6 +382,6 @@ def test_states_are_balanced(processed, quick):
 
 def test_patches_that_do_not_fit_into_memory_are_read_in_blocks(processed, quick):
     job = Job()
-    table = train(processed, quick(memory=0.002, epochs=1, border="leave out"), job)
+    table = train(processed, quick(memory=0.0013, epochs=1, border="leave out", batch_size=4), job)
     assert np.isfinite(table["loss"]).all()
     assert any("read in every epoch" in note for note in job.notes)

@@ -180,7 +180,7 @@ class Feed:
         needed = float(_AT_ONCE * parts * self.size * one)
         if needed > 0.8 * room:
             raise InvalidInput(
-                f"Batches of {self.size} pairs need {needed / 1e9:.1f} of {room / 1e9:.1f} GB for "
+                f"Batches of {self.size} pairs need {needed / 1e9:.2g} of {room / 1e9:.2g} GB for "
                 "patches: choose a smaller batch_size or patch_size, or allow more memory."
             )
         return needed

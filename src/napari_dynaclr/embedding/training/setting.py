@@ -96,8 +96,10 @@ def find_start(params: ContrastiveParams, job: Job) -> Start:
     loaded = load_encoder(weights.path, params.depth)
     for line in loaded.told:
         job.note(line)
-    said = loaded.about or (preset.settings if preset is not None else {})
-    return Start(loaded, Recipe.of(said, str(weights.path)), (weights.sha256,))
+    recipe = Recipe.of(loaded.about, str(weights.path))
+    if preset is not None:
+        recipe = recipe.over(Recipe.of(preset.settings, preset.name))
+    return Start(loaded, recipe, (weights.sha256,))
 
 
 def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start) -> Setting:
