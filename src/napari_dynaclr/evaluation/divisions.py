@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,18 +180,22 @@ def distances_by_step(
     pairs: dict[int, list[tuple[int, int]]] = {}
     for one in divisions:
         mother = one.mother[-frames - 1 :]
-        for i in range(1, len(mother)):
-            pairs.setdefault(i - len(mother), []).append((mother[i - 1], mother[i]))
+        for before, after in pairwise(mother):
+            pairs.setdefault(int(t[after] - t[mother[-1]]) - 1, []).append((before, after))
         for rows in one.daughters:
-            chain = [one.mother[-1], *rows[: frames + 1]]
-            for i in range(1, len(chain)):
-                pairs.setdefault(i - 1, []).append((chain[i - 1], chain[i]))
+            for before, after in pairwise([mother[-1], *rows[: frames + 1]]):
+                pairs.setdefault(int(t[after] - t[rows[0]]), []).append((before, after))
     found = {}
-    for step in sorted(pairs):
+    for step in sorted(step for step in pairs if abs(step) <= frames):
         before, after = np.array(pairs[step]).T
         follows = t[after] == t[before] + 1
         if follows.any():
             found[step] = cosine_distances(cells.unit, before[follows], after[follows])
+    if not found:
+        raise InvalidInput(
+            "No mother or daughter has two successive time points around a division: there is "
+            "nothing to measure."
+        )
     return found
 
 
