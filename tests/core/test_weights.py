@@ -266,8 +266,16 @@ def test_presets_are_found_by_name_and_use():
         find_preset("DynaCLR-DENV", "embed")
     with pytest.raises(InvalidInput, match="there are VSCyto2D, VSCyto3D"):
         find_preset("nothing", "stain")
-    assert all(p.url.startswith("https://") for p in PRESETS.values())
-    assert len({p.file_name for p in PRESETS.values()}) == len(PRESETS) == 6
+    assert all(p.url.startswith(("https://", "package:")) for p in PRESETS.values())
+    assert len({p.file_name for p in PRESETS.values()}) == len(PRESETS) == 7
+
+
+def test_weights_that_come_with_the_package_need_no_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("NAPARI_DYNACLR_CACHE", str(tmp_path / "cache"))
+    found = get_weights(PRESETS["simulated-infection"])
+    assert 1e6 < found.path.stat().st_size < 8e6
+    assert len(found.sha256) == 64
+    assert not (tmp_path / "cache").exists()
 
 
 def test_without_pooch_the_extra_is_named(monkeypatch, tmp_path):

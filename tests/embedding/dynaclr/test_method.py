@@ -58,11 +58,10 @@ def by_hand(dataset, path, fov=FOV):
     images = [np.asarray(fov.image(c), np.float32)[:, 0] for c in ABOUT["source_channels"]]
     grid = images[0][:, ::32, ::32].astype(float)
     patches = []
+    wide = ((0, 0), (SIZE, SIZE), (SIZE, SIZE))
+    images = [np.pad(image, wide, mode="symmetric") for image in images]  # the border is a mirror
     for cell in tracks.itertuples():
-        y, x = (
-            int(np.clip(np.floor(c - (SIZE - 1) / 2 + 0.5), 0, 192 - SIZE))
-            for c in (cell.y, cell.x)
-        )
+        y, x = (int(np.floor(c - (SIZE - 1) / 2 + 0.5)) + SIZE for c in (cell.y, cell.x))
         phase, sensor = (image[cell.t, y : y + SIZE, x : x + SIZE] for image in images)
         low, high = np.percentile(sensor, [50, 99])
         phase = (phase - grid.mean()) / (grid.std() + 1e-8)
