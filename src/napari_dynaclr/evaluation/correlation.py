@@ -63,6 +63,7 @@ class CorrelationParams(Params):
         description="Width and height of the patches that are drawn.",
         ge=8,
         le=1024,
+        json_schema_extra={"advanced": True},
     )
     channels: tuple[str, ...] = Field(
         (),

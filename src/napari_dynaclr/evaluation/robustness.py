@@ -69,9 +69,15 @@ class RobustnessParams(Params):
         title="Map",
         description="Map to draw, such as phate; one that there is if left out, else the "
         "principal components.",
+        json_schema_extra={"advanced": True},
     )
     seed: int = Field(
-        0, title="Seed", description="Makes the damage repeatable.", ge=0, le=2**31 - 1
+        0,
+        title="Seed",
+        description="Makes the damage repeatable.",
+        ge=0,
+        le=2**31 - 1,
+        json_schema_extra={"advanced": True},
     )
 
 
