@@ -163,7 +163,7 @@ def demo_command(out: Path, gui: bool) -> None:
 
     if gui and find_spec("napari") is None:
         raise MissingExtra("napari", "napari")
-    click.echo("The demo takes about four minutes on two cores.")
+    click.echo("The demo takes about five minutes on two cores.")
     with terminal_job() as job:
         result = run_demo(out, job)
     show_table(result.table, limit=50)
