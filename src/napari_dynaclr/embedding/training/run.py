@@ -277,7 +277,7 @@ def _train(
         if going_on and learner.restore(AtomicCheckpoints(job).load_checkpoint(place.last)):
             return  # it had ended, and could not be saved
         try:
-            trainer.fit(learner, ckpt_path=place.last if going_on else None, weights_only=True)
+            trainer.fit(learner, ckpt_path=place.last if going_on else None)
         except (torch.OutOfMemoryError, MemoryError):
             raise InvalidInput(
                 f"There is not enough memory: choose a smaller batch_size (now "
