@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
@@ -57,7 +59,14 @@ class Commands(click.Group):
             code = 2
         except click.Abort:
             code = 130
-        sys.exit(code if isinstance(code, int) else 0)
+        code = code if isinstance(code, int) else 0
+        working = any(one.name.startswith("napari-dynaclr") for one in threading.enumerate())
+        if args is None and working:
+            # A cancelled network is still at its last batch: PyTorch would abort the program.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        sys.exit(code)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
