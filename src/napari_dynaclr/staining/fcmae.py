@@ -87,7 +87,7 @@ class MaskedBlock(nn.Module):
 
     def __init__(self, channels: int, drop_path: float) -> None:
         super().__init__()
-        self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.dwconv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels, bias=False)
         self.layernorm = nn.LayerNorm(channels)
         self.mlp = GlobalResponseNormMlp(channels, 4 * channels)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
@@ -190,7 +190,8 @@ class MaskedEncoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 trunc_normal_(module.weight, std=0.02)
-                zeros_(module.bias)
+                if module.bias is not None:
+                    zeros_(module.bias)
 
     def forward(self, images: Tensor, mask: Tensor | None) -> list[Tensor]:
         """Return the features of every stage, the deepest last."""
