@@ -81,8 +81,13 @@ class Fov:
     @property
     def channels(self) -> list[str]:
         """Channel names: the source's own, then those made by virtual staining."""
-        own = self._multiscale.channels
+        own = self.source_channels
         return own if self._extra is None else own + self._extra.channels
+
+    @property
+    def source_channels(self) -> list[str]:
+        """Names of the source's own channels."""
+        return self._multiscale.channels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -144,12 +144,14 @@ def _usable(values: dict[str, Any], names: Sequence[str] = ("mean", "std")) -> b
 def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
     """Read a FOV's statistics from the workspace, computing what is not there."""
     file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
-    known = _load(file, source_key(fov))
+    stain = dataset.workspace.key("stain", fov)
+    known = _load(file, fov, stain)
     missing = [channel for channel in channels if channel not in known]
     if missing:
         known.update(_compute(fov, missing, job))
         dataset.workspace.prepare(dataset.channels)
-        write_text(file, json.dumps({"source": source_key(fov), "channels": known}))
+        about = {"source": source_key(fov), "stain": stain, "channels": known}
+        write_text(file, json.dumps(about))
     for entry in known.values():
         entry["timepoint_statistics"] = {
             int(t): values for t, values in entry["timepoint_statistics"].items()
@@ -157,12 +159,16 @@ def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> di
     return known
 
 
-def _load(file: Path, source: str) -> dict[str, Any]:
+def _load(file: Path, fov: Fov, stain: str | None) -> dict[str, Any]:
+    """Read what is known of the pixels that are there now; a stain may have been made anew."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        return dict(stored["channels"]) if stored["source"] == source else {}
+        known = dict(stored["channels"]) if stored["source"] == source_key(fov) else {}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
+    if stored.get("stain") == stain:
+        return known
+    return {channel: known[channel] for channel in known if channel in fov.source_channels}
 
 
 def _compute(fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
@@ -270,7 +276,8 @@ def contrast(dataset: Dataset, fov: Fov, channel: str) -> tuple[float, float]:
     known = _from_source(fov, channel, "fov_statistics")
     if known is None:
         file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
-        known = _load(file, source_key(fov)).get(channel, {}).get("fov_statistics")
+        stain = dataset.workspace.key("stain", fov)
+        known = _load(file, fov, stain).get(channel, {}).get("fov_statistics")
     if known is None or not _usable(known, ("p1", "p99", "max")):
         last = fov.shape[0] - 1
         times = sorted({0, last // 2, last})
