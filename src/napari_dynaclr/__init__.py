@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
+    from napari_dynaclr.staining import stain
     from napari_dynaclr.tracking import track
 
 _WHERE = {
@@ -37,6 +38,7 @@ _WHERE = {
     "params": "core.registry",
     "simulate": "sample",
     "convert": "conversion",
+    "stain": "staining",
     "segment": "segmentation",
     "track": "tracking",
     "embed": "embedding",
@@ -65,6 +67,7 @@ __all__ = [
     "project",
     "segment",
     "simulate",
+    "stain",
     "track",
     "train",
 ]
