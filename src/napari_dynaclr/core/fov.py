@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 
 
-_SLAB = 64 << 20
+_SLAB = 32 << 20
+"""Bytes of slices that are read at a time."""
 
 _GRID = 16
 """Spacing of the pixels that are looked at first, to see whether a frame is empty."""
@@ -85,6 +86,11 @@ class Fov:
         """Channel names: the source's own, then those made by virtual staining."""
         own = self._multiscale.channels
         return own if self._extra is None else own + self._extra.channels
+
+    @property
+    def own_channels(self) -> list[str]:
+        """Channel names of the source alone."""
+        return self._multiscale.channels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -193,8 +199,18 @@ class Fov:
                 frame = data[:, t - here[0]]
                 if not allow_empty:
                     self._refuse_empty(frame, channels, t)
-                yield t, _fill_nan(frame) if fill_nan else frame
+                yield t, fill_gaps(frame) if fill_nan else frame
             position += len(here)
+
+    def reads_apart(self, channels: Sequence[str]) -> bool:
+        """Whether time points lie in chunks of their own.
+
+        Parameters
+        ----------
+        channels
+            Channels concerned.
+        """
+        return all(self.find(channel)[0].time_chunk == 1 for channel in channels)
 
     def slabs(
         self, channels: Sequence[str], t: int, most: int = _SLAB
@@ -300,8 +316,14 @@ def nothing_but(image: NDArray[Any]) -> str:
     return "NaN" if not finite.size else "" if finite.any() else "zeros"
 
 
-def _fill_nan(frame: NDArray[Any]) -> NDArray[Any]:
-    """Set NaN and infinite pixels to the median of the others."""
+def fill_gaps(frame: NDArray[Any]) -> NDArray[Any]:
+    """Set NaN and infinite pixels to the median of the others, in place.
+
+    Parameters
+    ----------
+    frame
+        Images, one a channel: (C, ...).
+    """
     if frame.dtype.kind != "f" or np.isfinite(frame).all():
         return frame
     for image in frame:

@@ -14,11 +14,12 @@ import numpy as np
 
 from napari_dynaclr.core.atomic import write_text
 from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
+from napari_dynaclr.core.fov import fill_gaps
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.runs import source_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -181,22 +182,33 @@ def _load(file: Path, source: str) -> dict[str, Any]:
         return {}
 
 
+def statistics_at(fov: Fov, channels: Sequence[str], t: int) -> dict[str, Statistics]:
+    """Statistics of one time point by channel, from its pixels.
+
+    Raises
+    ------
+    InvalidInput
+        If a chunk is damaged.
+    """
+    ((_, frame),) = _samples(fov, channels, [t], lenient=False)
+    return {name: summarize(sample) for name, sample in zip(channels, frame, strict=True)}
+
+
 def _samples(
-    fov: Fov, channels: Sequence[str], lenient: bool
+    fov: Fov, channels: Sequence[str], times: Iterable[int], lenient: bool
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Read every 32nd pixel in Y and X of each time point, (C, Z, Y, X).
+    """Read every 32nd pixel in Y and X of some time points, (C, Z, Y, X) each.
 
     One damaged time point must not keep the others from being used: a lenient pass leaves it
     out, and fails only if there is no other.
     """
-    left = list(range(fov.shape[0]))
+    left = list(times)
     failed: UnreadablePixels | None = None
     found = 0
     while left:
-        frames = fov.frames(channels, left, allow_empty=True)
         try:
-            for t, frame in frames:
-                yield t, frame[:, :, ::GRID, ::GRID]
+            for t, sample in _sampled(fov, channels, list(left)):
+                yield t, sample
                 left.remove(t)
                 found += 1
         except UnreadablePixels as error:
@@ -208,11 +220,24 @@ def _samples(
         raise failed
 
 
+def _sampled(
+    fov: Fov, channels: Sequence[str], times: Sequence[int]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read in slabs where that is possible, so that a deep stack need not fit into memory."""
+    if not fov.reads_apart(channels):
+        for t, frame in fov.frames(channels, times, allow_empty=True):
+            yield t, frame[:, :, ::GRID, ::GRID]
+        return
+    for t in times:
+        parts = [slab[:, :, ::GRID, ::GRID].copy() for _, slab in fov.slabs(channels, t)]
+        yield t, fill_gaps(np.concatenate(parts, axis=1))
+
+
 def _compute(fov: Fov, channels: Sequence[str], job: Job, lenient: bool) -> dict[str, Any]:
     """One pass over a FOV; per time point a sample, summarised before the next."""
     per_time: dict[str, dict[int, Statistics]] = {channel: {} for channel in channels}
     sketches: dict[str, list[NDArray[np.floating]]] = {channel: [] for channel in channels}
-    samples = _samples(fov, channels, lenient)
+    samples = _samples(fov, channels, range(fov.shape[0]), lenient)
     for t, frame in job.track(samples, f"statistics {fov.name}", total=fov.shape[0]):
         for channel, sample in zip(channels, frame, strict=True):
             per_time[channel][t] = summarize(sample)
