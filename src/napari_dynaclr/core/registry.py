@@ -121,6 +121,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.divisions", "DivisionsParams"),
     Method("evaluate", "robustness", "What the embedding says where tracks are wrong",
            "evaluation.robustness", "RobustnessParams"),
+    Method("evaluate", "staining", "Virtual against experimental stain",
+           "evaluation.staining", "StainingParams"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
 )  # fmt: skip
