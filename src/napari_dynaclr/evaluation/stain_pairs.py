@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from skimage.metrics import structural_similarity
 
+from napari_dynaclr.core.channels import PREDICTION, named_after
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
+from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.registry import find_method
 
 if TYPE_CHECKING:
@@ -15,19 +18,65 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.channels import Structure
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
 
-SUFFIX = "_prediction"
-"""How the names of virtually stained channels end (VisCy's way)."""
-
-_ORGANELLES = {
-    "nuclei": ("nuclei", "nucleus", "nuclear", "nucl", "hoechst", "dapi", "h2b", "histone"),
-    "membrane": ("membrane", "caax", "cellmask", "wga", "memb"),
-}
+_STRUCTURES: tuple[Structure, ...] = ("nuclei", "membrane")
 
 _WINDOW = 11
 """Pixels of the window that structures are compared in: Gaussian, standard deviation 1.5."""
+
+
+class PairsParams(Params):
+    """Which stains and which cells are compared."""
+
+    virtual: tuple[str, ...] = Field(
+        (),
+        title="Virtual stains",
+        description="Virtually stained channels; all that are named *_prediction if left out.",
+        json_schema_extra={"choices": "channels"},
+    )
+    experimental: tuple[str, ...] = Field(
+        (),
+        title="Experimental stains",
+        description="What each is compared with, in the same order; found by name if left out.",
+        json_schema_extra={"choices": "channels", "ordered": True},
+    )
+    truth: str = Field(
+        "",
+        title="True cells",
+        description="OME-Zarr plate of label images that the cells of the virtual stain are "
+        "compared with; the experimental stain, segmented alike, if left out.",
+        json_schema_extra={"path": "folder"},
+    )
+    channel: str = Field(
+        "",
+        title="Channel",
+        description="Channel of the true labels; the one named after nuclei if left out.",
+    )
+    segmented: str = Field(
+        "",
+        title="Segmented stain",
+        description="Virtual stain whose cells are compared; the one named after nuclei if left "
+        "out.",
+        json_schema_extra={"choices": "channels"},
+    )
+    diameter: float = Field(
+        12.0,
+        title="Nucleus diameter (um)",
+        description="Typical diameter of a nucleus, as in 'segment'.",
+        gt=0,
+        le=1000,
+    )
+    sensitivity: float = Field(
+        1.0,
+        title="Sensitivity",
+        description="Of the segmentation, as in 'segment'.",
+        ge=0.1,
+        le=10,
+        json_schema_extra={"advanced": True},
+    )
 
 
 class Pair(NamedTuple):
@@ -45,16 +94,15 @@ class Pair(NamedTuple):
 
 def virtual_channels(channels: Sequence[str]) -> list[str]:
     """Return the channels that are virtual stains by their names."""
-    return [name for name in channels if name.endswith(SUFFIX)]
+    return [name for name in channels if name.endswith(PREDICTION)]
 
 
 def organelle(channel: str) -> str:
     """Return what a channel shows by its name: "nuclei", "membrane", or the name without suffix."""
-    name = channel.lower()
-    for known, words in _ORGANELLES.items():
-        if any(word in name for word in words):
-            return known
-    return name.removesuffix(SUFFIX)
+    for structure in _STRUCTURES:
+        if named_after(structure, [channel]):
+            return structure
+    return channel.lower().removesuffix(PREDICTION)
 
 
 def find_pairs(

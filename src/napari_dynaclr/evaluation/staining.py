@@ -12,11 +12,11 @@ from scipy import ndimage
 
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.params import Params
 from napari_dynaclr.evaluation.instances import Counts
 from napari_dynaclr.evaluation.report import Report
 from napari_dynaclr.evaluation.stain_drawing import Shown, draw_counts, draw_frame
 from napari_dynaclr.evaluation.stain_pairs import (
+    PairsParams,
     correlation,
     find_pairs,
     is_blank,
@@ -38,55 +38,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.evaluation.stain_pairs import Pair
 
 
-class StainingParams(Params):
+class StainingParams(PairsParams):
     """Settings of the comparison of virtual with experimental stain."""
 
-    virtual: tuple[str, ...] = Field(
-        (),
-        title="Virtual stains",
-        description="Virtually stained channels; all that are named *_prediction if left out.",
-        json_schema_extra={"choices": "channels"},
-    )
-    experimental: tuple[str, ...] = Field(
-        (),
-        title="Experimental stains",
-        description="What each is compared with, in the same order; found by name if left out.",
-        json_schema_extra={"choices": "channels", "ordered": True},
-    )
-    truth: str = Field(
-        "",
-        title="True cells",
-        description="OME-Zarr plate of label images that the cells of the virtual stain are "
-        "compared with; the experimental stain, segmented alike, if left out.",
-        json_schema_extra={"path": "folder"},
-    )
-    channel: str = Field(
-        "",
-        title="Channel",
-        description="Channel of the true labels; the one named after nuclei if left out.",
-    )
-    segmented: str = Field(
-        "",
-        title="Segmented stain",
-        description="Virtual stain whose cells are compared; the one named after nuclei if left "
-        "out.",
-        json_schema_extra={"choices": "channels"},
-    )
-    diameter: float = Field(
-        12.0,
-        title="Nucleus diameter (um)",
-        description="Typical diameter of a nucleus, as in 'segment'.",
-        gt=0,
-        le=1000,
-    )
-    sensitivity: float = Field(
-        1.0,
-        title="Sensitivity",
-        description="Of the segmentation, as in 'segment'.",
-        ge=0.1,
-        le=10,
-        json_schema_extra={"advanced": True},
-    )
     every: int = Field(
         1,
         title="Every so many frames",
