@@ -170,7 +170,7 @@ def draw_frame(shown: Shown) -> Figure:
     below[0].legend(
         fontsize=7, loc="upper left", facecolor="black", labelcolor="white", framealpha=0.6
     )
-    figure.suptitle(shown.title, fontsize=9)
+    figure.suptitle(shown.title, fontsize=9, x=0.01, ha="left")
     return figure
 
 

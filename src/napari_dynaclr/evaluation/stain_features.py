@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -69,11 +68,10 @@ def measure(dataset: Dataset, params: StainFeaturesParams, job: Job) -> Report:
     frames = fov.frames(names, [params.time_point], allow_empty=True, slices=slice(z, z + 1))
     ((_, frame),) = frames
     images = {name: grey(one[0]) for name, one in zip(names, frame, strict=True)}
-    panels: dict[str, NDArray[Any]] = {
-        **{name: images[name] for name in source},
-        **{name: one.colours for name, one in maps.items()},
-        **{name: one for name, one in images.items() if name not in source},
-    }
+    colours = {name: one.colours for name, one in maps.items()}
+    down = {name: images[name] for name in source}
+    down |= {name: one for name, one in colours.items() if name.startswith("encoder")}
+    up = {name: one for name, one in (colours | images).items() if name not in down}
     rows = [
         {
             "stage": name,
@@ -85,19 +83,19 @@ def measure(dataset: Dataset, params: StainFeaturesParams, job: Job) -> Report:
         for name, one in maps.items()
     ]
     title = f"{fov.name}, frame {params.time_point}" + (f", slice {z}" if fov.shape[1] > 1 else "")
-    return Report(pd.DataFrame(rows), {"": _draw(panels, title)})
+    return Report(pd.DataFrame(rows), {"": _draw([down, up], title)})
 
 
-def _draw(panels: dict[str, NDArray[Any]], title: str) -> Figure:
-    columns = min(len(panels), 5)
-    rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(2.6 * columns, 2.8 * rows + 0.3), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.axis("off")
-    for axes, (name, image) in zip(grid, panels.items(), strict=False):
-        y, x = middle(image.shape[:2])
-        axes.imshow(image[y, x], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(name.replace("_", " "), fontsize=9)
-    figure.suptitle(title, fontsize=9)
+def _draw(rows: list[dict[str, NDArray[Any]]], title: str) -> Figure:
+    """Draw a row from the image down to the deepest stage, and one back up to the stain."""
+    columns = max(map(len, rows))
+    figure = Figure(figsize=(2.6 * columns, 2.8 * len(rows) + 0.3), layout="constrained")
+    for row, panels in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
+        for axes in row:
+            axes.axis("off")
+        for axes, (name, image) in zip(row, panels.items(), strict=False):
+            y, x = middle(image.shape[:2])
+            axes.imshow(image[y, x], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_title(name.replace("_", " "), fontsize=9)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure

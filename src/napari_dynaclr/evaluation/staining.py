@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field
 from scipy import ndimage
 
+from napari_dynaclr.core.channels import is_label_free
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.evaluation.instances import Counts
@@ -179,7 +180,8 @@ class _Comparison:
         self._segment = segmenter(params.diameter, params.sensitivity)
         self._last = dataset.fovs[-1].name
         known = {name for pair in pairs for name in pair} | {*virtual_channels(dataset.channels)}
-        self._backdrop = next((name for name in dataset.channels if name not in known), None)
+        others = [name for name in dataset.channels if name not in known]
+        self._backdrop = next(filter(is_label_free, others), next(iter(others), None))
         self.shown: Shown | None = None
         """A time point of the last FOV, to be drawn."""
 
