@@ -98,6 +98,24 @@ PRESETS = {
             },
         ),
         # Of the stainers, any one label-free channel is the source. Sizes are (z, y, x) um.
+        # Trained on a simulated plate by `make weights`.
+        Preset(
+            "simulated-cells",
+            "stain",
+            f"{_PACKAGED}sample/stainer.safetensors",
+            "fcmae",
+            {
+                **_STAINS,
+                "sample_channels": ("Phase", "Nuclei", "Membrane", "Sensor"),
+                "in_channels": 1,
+                "out_channels": 2,
+                "stem_kernel_size": (1, 2, 2),
+                "in_stack_depth": 1,
+                "normalization": "mean-std",
+                "voxel_size": (None, 0.55, 0.55),
+                "patch_size": 128,
+            },
+        ),
         Preset(
             "VSCyto2D",
             "stain",

@@ -37,15 +37,21 @@ _DEEP = 15
 class StainParams(Params):
     """Settings of virtual staining."""
 
-    preset: Literal["auto", "VSCyto2D", "VSCyto3D", "VSCyto3D-UNeXt2", "VSNeuromast", "none"] = (
-        Field(
-            "auto",
-            title="Network",
-            description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
-            "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes VSCyto3D "
-            f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
-            "your own.",
-        )
+    preset: Literal[
+        "auto",
+        "VSCyto2D",
+        "VSCyto3D",
+        "VSCyto3D-UNeXt2",
+        "VSNeuromast",
+        "simulated-cells",
+        "none",
+    ] = Field(
+        "auto",
+        title="Network",
+        description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
+        "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes VSCyto3D "
+        f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
+        "your own.",
     )
     weights: str = Field(
         "",
