@@ -7,7 +7,8 @@ import pytest
 
 from napari_dynaclr.core.job import Figures
 from napari_dynaclr.session import Session
-from napari_dynaclr.session.training import Training, encoders, last_run, read_figures
+from napari_dynaclr.session.training import Training, last_run, read_figures
+from napari_dynaclr.session.training import trained as networks
 
 
 def trained(first, last, **more):
@@ -47,15 +48,15 @@ def test_views_are_told_of_a_training():
 
 def test_figures_and_encoders_are_found_in_the_workspace(dataset):
     workspace = dataset.workspace
-    assert encoders(workspace) == []
+    assert networks(workspace).encoders == ()
     assert read_figures(workspace, "mine") is None
-    assert last_run(workspace) == ("", False)
+    assert last_run(workspace) == ("", False, "")
     folder = workspace.path / "weights" / "mine"
     folder.mkdir(parents=True)
     (folder / "metrics.csv").write_text("epoch,loss\n1,0.5\n")
     for name in ("b", "a"):
         (folder.parent / f"{name}.safetensors").touch()
-    assert [Path(one).stem for one in encoders(workspace)] == ["a", "b"]
+    assert [Path(one).stem for one in networks(workspace).encoders] == ["a", "b"]
     assert read_figures(workspace, "mine").to_dict("list") == {"epoch": [1], "loss": [0.5]}
 
 
@@ -75,5 +76,6 @@ def test_the_last_run_is_the_last_training(dataset):
         ("train", "second", "cancelled"),
         ("embed", "third", "finished"),
     ):
-        workspace.record({"stage": stage, "params": {"name": name}, "status": status})
-    assert last_run(workspace) == ("second", False)
+        entry = {"stage": stage, "method": "fcmae", "params": {"name": name}, "status": status}
+        workspace.record(entry)
+    assert last_run(workspace) == ("second", False, "fcmae")

@@ -19,6 +19,7 @@ from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import Method, find_method, params
 from napari_dynaclr.core.runs import recorded, result_key, source_key
+from napari_dynaclr.gui.layers.growing import GrowingImage
 from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.steps.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.workbench import Workbench
@@ -296,7 +297,8 @@ def staining(bench, stain, qtbot):
 
 
 def running(bench):
-    return {layer.name: layer for layer in bench.viewer.layers if "running" in layer.name}
+    """Layers of what is being made."""
+    return {one.name: one for one in bench.viewer.layers if isinstance(one.data, GrowingImage)}
 
 
 def test_the_device_is_chosen_in_the_form(bench, stain, qtbot):
@@ -312,7 +314,7 @@ def test_time_points_are_seen_as_they_are_made(staining, bench, stain, qtbot):
     assert running(bench) == {}
     stain.steps.release(1)
     qtbot.waitUntil(lambda: len(running(bench)) == 2)
-    nuclei, membrane = (running(bench)[f"{n}_prediction (running)"] for n in ("nuclei", "membrane"))
+    nuclei, membrane = (running(bench)[f"{n}_prediction"] for n in ("nuclei", "membrane"))
     fov = bench.session.fov
     assert nuclei.data.shape == membrane.data.shape == fov.shape
     np.testing.assert_allclose(nuclei.scale[1:], fov.scale)

@@ -84,7 +84,7 @@ def test_before_any_training_there_is_nothing_to_see(bench, training, qtbot):
     widget = shown(bench, qtbot)
     assert widget.learning.title.text() == NOTHING
     assert not widget.learning.chart.isVisible()
-    assert not widget.learning.embed_button.isVisible()
+    assert not widget.learning.use_button.isVisible()
     assert not widget.step.keep_button.isEnabled()
 
 
@@ -98,7 +98,7 @@ def test_the_curves_grow_while_it_runs(bench, training, qtbot):
     qtbot.waitUntil(lambda: len(lines(widget)["training"]) == 3)
     assert lines(widget)["validation"] == pytest.approx([4, 2, 4 / 3])
     assert lines(widget)["smoothness"] == pytest.approx([0.25, 0.5 / 3])
-    assert not panel.embed_button.isVisible()
+    assert not panel.use_button.isVisible()
     before = panel.chart.picture
     training.steps.release(1)
     qtbot.waitUntil(lambda: panel.chart.picture is not before)
@@ -131,7 +131,7 @@ def test_stop_and_keep_ends_early_with_an_encoder(bench, training, qtbot):
     file = bench.session.dataset.workspace.path / "weights" / "mine.safetensors"
     assert file.exists()
     panel = widget.learning
-    qtbot.waitUntil(panel.embed_button.isVisible)
+    qtbot.waitUntil(panel.use_button.isVisible)
     assert "plate.dynaclr/weights/mine.safetensors" in panel.made.text()
     assert panel.made.toolTip() == str(file)
     assert len(lines(widget)["training"]) == 2
@@ -143,7 +143,7 @@ def test_cancel_makes_no_encoder_and_running_again_goes_on(bench, training, qtbo
     qtbot.mouseClick(widget.step.cancel_button, LEFT)
     rest(bench, qtbot)
     assert run.state is RunState.CANCELLED
-    assert not widget.learning.embed_button.isVisible()
+    assert not widget.learning.use_button.isVisible()
     assert not (bench.session.dataset.workspace.path / "weights" / "mine.safetensors").exists()
     assert len(lines(widget)["training"]) == 2, "its curves stay to be seen"
 
@@ -179,7 +179,7 @@ def test_the_last_training_of_an_earlier_session_is_read_from_disk(bench, traini
     assert widget.learning.title.text() == "<b>mine</b>: epoch 10"
     assert "loss 0.300" in widget.learning.values.text()
     assert len(lines(widget)["training"]) == 10
-    assert widget.learning.embed_button.isVisible()
+    assert widget.learning.use_button.isVisible()
 
 
 def test_a_damaged_table_of_figures_is_no_curve(bench, training, qtbot):
@@ -191,7 +191,7 @@ def test_a_damaged_table_of_figures_is_no_curve(bench, training, qtbot):
     file.write_text("")
     widget = shown(bench, qtbot)
     assert widget.learning.title.text() == NOTHING
-    assert widget.learning.embed_button.isVisible(), "the encoder is there"
+    assert widget.learning.use_button.isVisible(), "the encoder is there"
 
 
 def test_a_training_of_another_dataset_is_not_shown(bench, training, make_plate, qtbot, dataset):
@@ -262,8 +262,8 @@ def test_its_encoder_is_embedded_with_in_one_click(fresh_bench, training, qtbot,
     training.steps.release(100)
     qtbot.mouseClick(widget.step.run_button, LEFT)
     idle(bench)
-    qtbot.waitUntil(widget.learning.embed_button.isVisible)
-    qtbot.mouseClick(widget.learning.embed_button, LEFT)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
     idle(bench)
     docks = window.dock_widgets
     embed = docks["Embed and project (napari-dynaclr)"]
@@ -277,7 +277,7 @@ def test_its_encoder_is_embedded_with_in_one_click(fresh_bench, training, qtbot,
     # Asked for again while it is open, behind other settings and on its other tab.
     panel.method.setCurrentIndex(panel.method.findData("features"))
     embed.steps.setCurrentIndex(1)
-    qtbot.mouseClick(widget.learning.embed_button, LEFT)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
     qtbot.waitUntil(panel.isVisible)
     assert panel.method_name == "dynaclr"
     assert panel.form.params() == params

@@ -31,6 +31,7 @@ class _Part(NamedTuple):
 
 _PARTS = (
     _Part("loss", 1.7, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
+    _Part("PCC ↑", 1.3, {"pcc": ("PCC", "")}),
     # Of scales of their own: in one diagram, the smaller would look like a flat line.
     _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
     _Part("dynamic\nrange ↑", 1.0, {"dynamic_range": ("dynamic range", "")}),
@@ -39,14 +40,14 @@ _PARTS = (
 
 
 def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
-    """Draw how a training goes: its loss, and below it what has become of the embedding.
+    """Draw how a training goes: its loss, and below it what has become of the network.
 
     Parameters
     ----------
     figure, ink
         Where and with what.
     table
-        A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``,
+        A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``, ``pcc``,
         ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no
         room. The epoch with the lowest validation loss, which is the one that is kept, has
         a ring.

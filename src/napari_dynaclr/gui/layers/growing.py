@@ -1,4 +1,9 @@
-"""Results that are seen while they are made, time point by time point."""
+"""Results that are seen while they are made, time point by time point.
+
+Label images are shown beside the cells that there are, as "segmentation (running)". Images
+are shown in the layer that they will have, so that what the user sets on it lasts, and so
+that the stain of an earlier run does not shine through.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dynaclr.core.fov import Fov
-from napari_dynaclr.gui.layers.scene import OWNER, colormap_of, space_of
+from napari_dynaclr.gui.layers.scene import OWNER, look_of, space_of
 from napari_dynaclr.session.frames import ChunkCache, FovImage
 
 if TYPE_CHECKING:
@@ -76,20 +81,17 @@ class Growing:
         for channel in unfinished.channels:
             image = GrowingImage(unfinished, channel, cache)
             image.stop = self._stop
-            role = f"part {self.result} {channel}"
-            name = channel if len(unfinished.channels) > 1 else self.result
-            about = {
-                "name": f"{name} (running)",
-                **space_of(self._fov),
-                "opacity": 0.5,
-                "multiscale": False,
-                "metadata": {OWNER: role},
-            }
-            kind = "labels" if np.issubdtype(image.dtype, np.integer) else "image"
-            if kind == "image":
-                limits = _contrast(image[t, z])
-                look = {"colormap": colormap_of(channel), "blending": "additive", "opacity": 1.0}
-                about |= {**look, "contrast_limits": limits}
+            about: dict[str, Any] = {**space_of(self._fov), "multiscale": False}
+            if np.issubdtype(image.dtype, np.integer):
+                role = f"part {self.result} {channel}"
+                about |= {"name": f"{self.result} (running)", "opacity": 0.5}
+                kind = "labels"
+            else:
+                role = f"channel {channel}"
+                look = look_of(channel, unfinished.channels)
+                about |= {"name": channel, **look, "contrast_limits": _contrast(image[t, z])}
+                kind = "image"
+            about["metadata"] = {OWNER: role}
             layers[role] = (image, about, kind)
         self.layers = layers
         self.made(self._stop - 1)  # more may have been made meanwhile
