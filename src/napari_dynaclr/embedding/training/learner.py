@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
-    from napari_dynaclr.embedding.training.augment import Augmentation
     from napari_dynaclr.embedding.training.feed import Feed, Patches
     from napari_dynaclr.embedding.training.watch import Watch
+    from napari_dynaclr.learning.augment import Augmentation
 
 _REPORT_EVERY = 0.2
 """Seconds between reports of progress."""

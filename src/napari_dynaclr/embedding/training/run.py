@@ -18,7 +18,6 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import result_key, source_key
 from napari_dynaclr.embedding.dynaclr.checkpoint import read_checkpoint, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
-from napari_dynaclr.embedding.training.augment import Augmentation
 from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out, prepare
 from napari_dynaclr.embedding.training.feed import Feed, Pairing
 from napari_dynaclr.embedding.training.groups import find_groups, states_of
@@ -26,6 +25,7 @@ from napari_dynaclr.embedding.training.learner import Learner, Rule
 from napari_dynaclr.embedding.training.setting import Setting, Start, find_start, settle
 from napari_dynaclr.embedding.training.trainer import LAST, AtomicCheckpoints, make_trainer
 from napari_dynaclr.embedding.training.watch import Watch
+from napari_dynaclr.learning.augment import Augmentation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
