@@ -1,4 +1,4 @@
-"""What a stainer is to get right: each pixel, and the structure around it (cytoland.txt, Methods)."""
+"""What a stainer is to get right: each pixel, and the structure around it (Methods)."""
 
 from __future__ import annotations
 
