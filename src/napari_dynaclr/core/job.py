@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +13,9 @@ from napari_dynaclr.core.errors import Cancelled
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -78,10 +81,14 @@ class Figures:
         Epochs that are finished.
     values
         Value by name, such as "loss"; what was not measured is not there.
+    pictures
+        What the network makes of something that it has not learned from: images (Y, X) by
+        name, float32 from 0 to 1, to be shown beside each other.
     """
 
     epoch: int
     values: Mapping[str, float]
+    pictures: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Job:

@@ -129,7 +129,7 @@ def load_imagenet(path: Path, channels: int) -> Any:
     import torch
     from timm.models.convnext import checkpoint_filter_fn
 
-    from napari_dynaclr.embedding.dynaclr.checkpoint import read_checkpoint
+    from napari_dynaclr.learning.checkpoint import read_checkpoint
 
     network = timm.create_model("convnext_tiny", num_classes=0, in_chans=channels)
     try:

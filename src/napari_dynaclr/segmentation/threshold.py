@@ -11,6 +11,7 @@ from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
+from napari_dynaclr.core.channels import named_after
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.fov import Fov
-
-_NUCLEAR = ("nuclei", "nucleus", "nuclear", "nucl", "hoechst", "dapi", "h2b", "histone")
 
 
 class ThresholdParams(Params):
@@ -72,10 +71,9 @@ def nuclei_channel(channels: list[str], wanted: str = "") -> str:
     """
     if wanted:
         return wanted
-    for word in _NUCLEAR:
-        for channel in channels:
-            if word in channel.lower():
-                return channel
+    found = named_after("nuclei", channels)
+    if found is not None:
+        return found
     raise InvalidInput(
         f"No channel is named after nuclei: choose one of {', '.join(channels)} with channel=."
     )

@@ -12,12 +12,9 @@ from safetensors.torch import save_file
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
-from napari_dynaclr.embedding.dynaclr.checkpoint import (
-    load_encoder,
-    read_checkpoint,
-    save_encoder,
-)
+from napari_dynaclr.embedding.dynaclr.checkpoint import load_encoder, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
+from napari_dynaclr.learning.checkpoint import read_checkpoint
 
 PWNED = "pwned"
 

@@ -1,137 +1,21 @@
-"""Weights of the encoder in files: Lightning's, plain state dicts, safetensors.
-
-Files of PyTorch are only ever read with ``weights_only=True``: a pickle that asks for
-code to be run is refused, and the code does not run.
-"""
+"""An encoder from a file of weights, and to one."""
 
 from __future__ import annotations
 
-import json
-import pickle
-import re
-import warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.weight_files import WeightKind, check_whole
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 from napari_dynaclr.embedding.dynaclr.shapes import infer_config
+from napari_dynaclr.learning.checkpoint import read_checkpoint, refuse_mismatch, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
-
-_METADATA = "napari_dynaclr"
-# What torch raises on files that are not what they begin like.
-_UNREADABLE = (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a file of weights holds.
-
-    Attributes
-    ----------
-    state
-        Weights by name, without Lightning's prefix.
-    about
-        What a file of this project says of itself: shape of the network, channels,
-        patch size, normalisation; empty for others.
-    """
-
-    state: dict[str, Tensor]
-    about: dict[str, Any] = field(default_factory=dict)
-
-
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read the weights in a file.
-
-    Parameters
-    ----------
-    path
-        ``.ckpt`` of Lightning, ``.pt`` or ``.pth`` with a state dict, ``.safetensors``;
-        told apart by content.
-
-    Raises
-    ------
-    InvalidInput
-        If the file is cut short, no checkpoint, or asks for code to be run.
-    """
-    kind = check_whole(path)
-    if kind is WeightKind.SAFETENSORS:
-        return _read_safetensors(path)
-    return Checkpoint(_weights(read_plain(path), path))
-
-
-def read_plain(path: Path) -> Any:
-    """Read a file of PyTorch's, tensors and plain values only: nothing in it is run.
-
-    Raises
-    ------
-    InvalidInput
-        If it is cut short, no file of PyTorch's, or asks for code to be run.
-    """
-    try:
-        # As a file, not a path: torch goes by the name, which need not tell the form.
-        with path.open("rb") as file, warnings.catch_warnings():
-            # It warns of unusual pickles, and then refuses them.
-            warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InvalidInput(_refusal(path, str(error))) from None
-    except _UNREADABLE as error:
-        cut = "corrupted" in str(error) or "EOF" in str(error) or isinstance(error, EOFError)
-        what = "is cut short or damaged: get it again" if cut else "is no checkpoint of PyTorch"
-        raise InvalidInput(f"{path} {what}.") from None
-
-
-def _refusal(path: Path, reason: str) -> str:
-    named = re.search(r"GLOBAL (\w+(?:\.\w+)+)", reason)
-    if named is None:
-        return f"{path} is no checkpoint of PyTorch."
-    wanted = named.group(1)
-    return (
-        f"{path} is a pickle that asks for {wanted}, which could run code: it was not run. Ask its "
-        "author for a plain state dict or a .safetensors file."
-    )
-
-
-def _read_safetensors(path: Path) -> Checkpoint:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        about = json.loads(metadata.get(_METADATA, "{}"))
-    except (SafetensorError, ValueError) as error:
-        raise InvalidInput(f"{path} is damaged ({error}): get it again.") from None
-    return Checkpoint(_weights(state, path), about if isinstance(about, dict) else {})
-
-
-def _weights(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the weights in what a file holds, under the network's own names."""
-    found = content if isinstance(content, dict) else {}
-    for name in ("state_dict", "model"):  # Lightning's, and that of ConvNeXt's authors
-        found = found[name] if isinstance(found.get(name), dict) else found
-    state = {
-        str(name).replace("_orig_mod.", ""): value
-        for name, value in dict(found).items()
-        if isinstance(value, torch.Tensor)
-    }
-    if not state:
-        raise InvalidInput(f"{path} holds no weights: choose a checkpoint of a network.")
-    ours = {name for name in state if name.startswith("model.")}
-    if ours:  # Lightning's; losses and auxiliary heads stand beside the network
-        state = {name.removeprefix("model."): state[name] for name in ours}
-    return state
 
 
 @dataclass(frozen=True)
@@ -145,7 +29,7 @@ class LoadedEncoder:
     told
         What was inferred, a sentence each, for the user.
     about
-        See :class:`Checkpoint`.
+        See :class:`~napari_dynaclr.learning.checkpoint.Checkpoint`.
     """
 
     network: ContrastiveEncoder
@@ -159,7 +43,7 @@ def load_encoder(path: Path, depth: int | None = None) -> LoadedEncoder:
     Parameters
     ----------
     path
-        See :func:`read_checkpoint`.
+        See :func:`~napari_dynaclr.learning.checkpoint.read_checkpoint`.
     depth
         Slices of its patches; by default what the file says, else the least that its
         stem takes.
@@ -181,9 +65,8 @@ def load_encoder(path: Path, depth: int | None = None) -> LoadedEncoder:
         shapes = {name: tuple(value.shape) for name, value in state.items()}
         config, told = infer_config(shapes, str(path), depth)
     network = ContrastiveEncoder(config)
-    _refuse_mismatch(path, config.backbone, network.state_dict(), state)
-    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
-        raise InvalidInput(f"{path} holds weights that are NaN or infinite: choose another one.")
+    what = f"an encoder with {config.backbone} as DynaCLR has it"
+    refuse_mismatch(path, what, network.state_dict(), state)
     network.load_state_dict(state, strict=True)
     return LoadedEncoder(network.eval(), told, checkpoint.about)
 
@@ -214,20 +97,6 @@ def _old_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _refuse_mismatch(
-    path: Path, backbone: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
-) -> None:
-    lacks, extra = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-    other = [n for n in wanted if n in found and wanted[n].shape != found[n].shape]
-    for names, what in ((lacks, "lacks"), (extra, "also has"), (other, "has in another size")):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InvalidInput(
-                f"{path} is not an encoder with {backbone} as DynaCLR has it: it {what} "
-                f"'{names[0]}'{more}. Choose another checkpoint."
-            )
-
-
 def save_encoder(
     path: Path, network: ContrastiveEncoder, about: Mapping[str, Any] | None = None
 ) -> None:
@@ -245,12 +114,4 @@ def save_encoder(
         What else to say of it, such as channels, patch size and normalisation: the
         fields of :class:`~napari_dynaclr.embedding.dynaclr.recipe.Recipe`.
     """
-    from safetensors.torch import save
-
-    said = {**asdict(network.config), **(about or {})}
-    state = {
-        name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()
-    }
-    with atomic_file(path) as temporary:
-        # Not save_file, whose files nobody else on a cluster may read.
-        temporary.write_bytes(save(state, metadata={_METADATA: json.dumps(said)}))
+    save_weights(path, network, {**asdict(network.config), **(about or {})})

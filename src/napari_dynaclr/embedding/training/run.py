@@ -16,7 +16,7 @@ from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import result_key, source_key
-from napari_dynaclr.embedding.dynaclr.checkpoint import read_checkpoint, save_encoder
+from napari_dynaclr.embedding.dynaclr.checkpoint import save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out, prepare
 from napari_dynaclr.embedding.training.feed import Feed, Pairing
@@ -26,6 +26,7 @@ from napari_dynaclr.embedding.training.setting import Setting, Start, find_start
 from napari_dynaclr.embedding.training.trainer import LAST, AtomicCheckpoints, make_trainer
 from napari_dynaclr.embedding.training.watch import Watch
 from napari_dynaclr.learning.augment import Augmentation
+from napari_dynaclr.learning.checkpoint import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

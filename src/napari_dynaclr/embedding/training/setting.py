@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from napari_dynaclr.core.channels import is_label_free
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.weights import PRESETS, Weights, find_preset, get_weights, local_weights
 from napari_dynaclr.embedding.cell_patches import Window
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
     from napari_dynaclr.learning.augment import ChannelAugmentation
 
-_LABEL_FREE = re.compile(r"phase|dic|bright|^bf|_bf|trans|label.?free|qpi", re.IGNORECASE)
 _SIDE = 64
 
 
@@ -123,8 +122,7 @@ def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start)
     config = _config(datasets, params, start, len(channels))
     side = params.patch_size or start.recipe.patch_size or _SIDE
     gentle = [
-        one in params.label_free if params.label_free else bool(_LABEL_FREE.search(one))
-        for one in channels
+        one in params.label_free if params.label_free else is_label_free(one) for one in channels
     ]
     modes = _modes(params, start, gentle)
     z_start = params.z_start if params.z_start is not None else start.recipe.z_start

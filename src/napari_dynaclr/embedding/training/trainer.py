@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.embedding.dynaclr.checkpoint import read_plain
+from napari_dynaclr.learning.checkpoint import read_plain
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
