@@ -58,7 +58,7 @@ class Training:
 def encoders(workspace: Workspace) -> list[str]:
     """Paths of the encoders that were trained in a workspace, by name."""
     # Not those that begin with a dot: a killed program left them unfinished.
-    found = workspace.encoder("any").parent.glob("[!.]*.safetensors")
+    found = workspace.trained("any").parent.glob("[!.]*.safetensors")
     return sorted(map(str, found))
 
 
@@ -78,7 +78,7 @@ def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
         A row per epoch: ``epoch``, and what was measured of :data:`MEASURES`.
     """
     try:
-        table = pd.read_csv(workspace.encoder(name).with_suffix("") / "metrics.csv")
+        table = pd.read_csv(workspace.trained(name).with_suffix("") / "metrics.csv")
     except (OSError, ValueError):  # not there, or cut off while it was written
         return None
     return table if "epoch" in table and len(table) else None

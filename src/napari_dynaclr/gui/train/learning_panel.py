@@ -167,7 +167,7 @@ class LearningPanel(View):
                 name = training.name
             if not name:
                 return _Left()
-            file = workspace.encoder(name)
+            file = workspace.trained(name)
             return _Left(
                 name,
                 None if live else read_figures(workspace, name),
