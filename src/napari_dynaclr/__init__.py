@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.registry import params
     from napari_dynaclr.core.workspace import Workspace
-    from napari_dynaclr.embedding import embed, train
+    from napari_dynaclr.embedding import embed
     from napari_dynaclr.evaluation import evaluate
+    from napari_dynaclr.learning import train
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
@@ -40,7 +41,7 @@ _WHERE = {
     "segment": "segmentation",
     "track": "tracking",
     "embed": "embedding",
-    "train": "embedding",
+    "train": "learning",
     "project": "projection",
     "annotate": "annotation",
     "classify": "classification",

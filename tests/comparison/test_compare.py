@@ -209,12 +209,12 @@ def test_encoders_that_are_really_trained(processed, truth):
     ]  # fmt: skip
     assert table[["f1", "smoothness", "dynamic_range"]].notna().all(axis=None)
     for name in table["embedding"][:2]:
-        figures = pd.read_csv(workspace.encoder(name).with_suffix("") / "metrics.csv")
+        figures = pd.read_csv(workspace.trained(name).with_suffix("") / "metrics.csv")
         assert len(figures) == 2
-    weights = {name: workspace.encoder(name).read_bytes() for name in table["embedding"][:2]}
+    weights = {name: workspace.trained(name).read_bytes() for name in table["embedding"][:2]}
     again = compare(open_dataset(processed.root, workspace.path), given)
     pd.testing.assert_frame_equal(table, again)
-    assert weights == {name: workspace.encoder(name).read_bytes() for name in weights}
+    assert weights == {name: workspace.trained(name).read_bytes() for name in weights}
     assert workspace.evaluation("comparison-tiny").exists()
     other = params("compare", truth=str(truth), name="tiny", epochs=3, **QUICK)
     with pytest.raises(InvalidInput, match="'tiny-time-aware-nt-xent' already, of other settings"):

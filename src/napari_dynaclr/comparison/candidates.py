@@ -9,7 +9,8 @@ from napari_dynaclr.comparison.params import ENCODERS, SHARED
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.registry import params as settings
 from napari_dynaclr.core.weights import find_preset, get_weights, local_weights
-from napari_dynaclr.embedding import embed, train
+from napari_dynaclr.embedding import embed
+from napari_dynaclr.learning import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +87,7 @@ def _encoder(way: str, name: str) -> Candidate:
         learnable = [fov for fov in dataset.fov_names if fov not in held_out]
         how = settings("train", "dynaclr", name=name, strategy=strategy, loss=loss, **shared)
         train(dataset.select(learnable), how, job)
-        weights = dataset.workspace.encoder(name)
+        weights = dataset.workspace.trained(name)
         device = {"device": params.device, "precision": params.precision}
         ours = settings(
             "embed", "dynaclr", preset="none", weights=str(weights), name=name, **device

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 Structure = Literal["nuclei", "membrane"]
 
-_LABEL_FREE = re.compile(r"phase|(?<![a-z])dic(?![a-z])|bright|^bf|_bf|trans|label.?free|qpi", re.IGNORECASE)
+_LABEL_FREE = re.compile(
+    r"phase|(?<![a-z])dic(?![a-z])|bright|^bf|_bf|trans|label.?free|qpi", re.IGNORECASE
+)
 
 # The plainest word first: it decides where several channels are named after the structure.
 _WORDS: dict[Structure, tuple[str, ...]] = {

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _ROOT = "napari_dynaclr"
+_SHARED = {"train": "learning"}
+"""Stages with methods in several packages, and where their verb is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Method:
 
     def verb(self) -> Callable[..., Any]:
         """Import the function that runs the method's stage."""
-        package = self.module.partition(".")[0]
+        package = _SHARED.get(self.stage, self.module.partition(".")[0])
         found: Callable[..., Any] = getattr(import_module(f"{_ROOT}.{package}"), self.stage)
         return found
 
@@ -91,6 +93,10 @@ METHODS: tuple[Method, ...] = (
            "tracking.masks", "MasksParams"),
     Method("train", "dynaclr", "DynaCLR: an encoder, by contrast of cells and times",
            "embedding.training.contrastive", "ContrastiveParams", "torch"),
+    Method("train", "staining", "Virtual staining: a network, from paired channels",
+           "staining.training.paired", "PairedParams", "torch"),
+    Method("train", "fcmae", "FCMAE: pre-training on label-free images alone",
+           "staining.training.masked", "MaskedParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",

@@ -191,8 +191,8 @@ class Workspace:
             yield
 
     @contextmanager
-    def claim_encoder(self, name: str) -> Iterator[None]:
-        """Keep other processes from training an encoder of the same name.
+    def claim_training(self, name: str) -> Iterator[None]:
+        """Keep other processes from training a network of the same name.
 
         Raises
         ------
@@ -299,8 +299,8 @@ class Workspace:
         self.require(f"embeddings.{name}", fov, f"embedding '{name}'", "embed")
         return read_shard(self.shard(name, fov))
 
-    def encoder(self, name: str) -> Path:
-        """Weights of an encoder that was trained here; its training's files are beside it."""
+    def trained(self, name: str) -> Path:
+        """Weights of a network that was trained here; its training's files are beside it."""
         return self.path / "weights" / f"{name}.safetensors"
 
     @property

@@ -10,7 +10,6 @@ from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import resolve
 from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
-from napari_dynaclr.embedding.training.stage import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
     Frames = Iterator[tuple[int, "FrameEmbedding"]]
-
-__all__ = ["Embedder", "FrameEmbedding", "embed", "train"]
 
 
 @dataclass(frozen=True)

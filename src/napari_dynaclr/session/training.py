@@ -108,7 +108,7 @@ class Trained:
 def trained(workspace: Workspace) -> Trained:
     """Look up what was trained in a workspace."""
     # Not those that begin with a dot: a killed program left them unfinished.
-    files = sorted(workspace.encoder("any").parent.glob("[!.]*.safetensors"))
+    files = sorted(workspace.trained("any").parent.glob("[!.]*.safetensors"))
     kinds = {str(file): kind_of(file) for file in files}
 
     def of(*wanted: Kind) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
         A row per epoch: ``epoch``, and what was measured of :data:`MEASURES`.
     """
     try:
-        table = pd.read_csv(workspace.encoder(name).with_suffix("") / "metrics.csv")
+        table = pd.read_csv(workspace.trained(name).with_suffix("") / "metrics.csv")
     except (OSError, ValueError):  # not there, or cut off while it was written
         return None
     return table if "epoch" in table and len(table) else None

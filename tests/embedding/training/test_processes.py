@@ -41,11 +41,11 @@ def test_two_processes_share_a_training(processed, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("train: results in") == 1
-    metrics = pd.read_csv(processed.workspace.encoder("encoder").with_suffix("") / "metrics.csv")
+    metrics = pd.read_csv(processed.workspace.trained("encoder").with_suffix("") / "metrics.csv")
     assert metrics["epoch"].tolist() == [1, 2]
     assert [run["status"] for run in processed.workspace.runs()].count("finished") >= 1
     assert [run["stage"] for run in processed.workspace.runs()].count("train") == 1
-    load_encoder(processed.workspace.encoder("encoder"))
+    load_encoder(processed.workspace.trained("encoder"))
 
 
 def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(processed):
@@ -53,7 +53,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(processed):
     assert subprocess.run(whole, capture_output=True, timeout=300, check=False).returncode == 0
     cut = command(processed, "--epochs", "4", "--name", "cut")
     process = subprocess.Popen(cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    last = processed.workspace.encoder("cut").with_suffix("") / "last.ckpt"
+    last = processed.workspace.trained("cut").with_suffix("") / "last.ckpt"
     for _ in range(3000):
         if last.exists() or process.poll() is not None:
             break
@@ -65,7 +65,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(processed):
     assert done.returncode == 0, done.stderr
     assert "goes on where it was interrupted" in done.stderr
     states = [
-        load_encoder(processed.workspace.encoder(name)).network.state_dict()
+        load_encoder(processed.workspace.trained(name)).network.state_dict()
         for name in ("whole", "cut")
     ]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -76,7 +76,7 @@ def test_ctrl_c_is_one_line_and_the_training_can_go_on(processed):
         command(processed, "--epochs", "1000"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    last = processed.workspace.encoder("encoder").with_suffix("") / "last.ckpt"
+    last = processed.workspace.trained("encoder").with_suffix("") / "last.ckpt"
     for _ in range(3000):
         if last.exists() or process.poll() is not None:
             break
@@ -86,4 +86,4 @@ def test_ctrl_c_is_one_line_and_the_training_can_go_on(processed):
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "Run the same command again to resume." in errors
-    assert not processed.workspace.encoder("encoder").exists()
+    assert not processed.workspace.trained("encoder").exists()

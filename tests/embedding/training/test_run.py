@@ -16,15 +16,15 @@ from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 from napari_dynaclr.embedding.dynaclr.checkpoint import load_encoder, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
-from napari_dynaclr.embedding.training.augment import Augmentation
 from napari_dynaclr.embedding.training.setting import Start, settle
+from napari_dynaclr.learning.augment import Augmentation
 
 FIGURES = ["epoch", "loss", "validation_loss", "smoothness", "dynamic_range", "rank",
            "learning_rate", "seconds"]  # fmt: skip
 
 
 def weights(dataset, name="encoder"):
-    return load_encoder(dataset.workspace.encoder(name)).network.state_dict()
+    return load_encoder(dataset.workspace.trained(name)).network.state_dict()
 
 
 def same(one, other):
@@ -38,12 +38,12 @@ def test_what_was_trained_embeds_by_itself(processed, quick):
     assert table["epoch"].tolist() == [1, 2] == [one.epoch for one in figures]
     assert figures[-1].values["loss"] == table["loss"].iloc[-1]
     assert np.isfinite(table).all(axis=None)
-    folder = processed.workspace.encoder("encoder").with_suffix("")
+    folder = processed.workspace.trained("encoder").with_suffix("")
     pd.testing.assert_frame_equal(pd.read_csv(folder / "metrics.csv"), table, check_like=True)
     assert list((folder / "tensorboard").glob("events.*"))
     assert not (folder / "last.ckpt").exists()
 
-    file = str(processed.workspace.encoder("encoder"))
+    file = str(processed.workspace.trained("encoder"))
     job = Job()
     embed(processed, params("embed", "dynaclr", weights=file, name="mine"), job)
     shard = processed.workspace.embedding("mine", processed.fovs[0])
@@ -92,7 +92,7 @@ def test_a_training_that_had_ended_but_could_not_be_saved_is_saved(processed, qu
     table = train(processed, quick(epochs=500), Job(on_figures=figures.append))
     assert not figures
     assert 1 <= len(table) <= 2
-    assert processed.workspace.encoder("encoder").exists()
+    assert processed.workspace.trained("encoder").exists()
 
 
 @pytest.mark.parametrize("loss", ["nt-xent", "triplet"])
@@ -108,7 +108,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(processed, quick):
     job = Job(on_figures=lambda figures: job.cancel() if figures.epoch == 2 else None)
     with pytest.raises(Cancelled):
         train(processed, settings, job)
-    assert not processed.workspace.encoder("cut").exists()
+    assert not processed.workspace.trained("cut").exists()
     figures = []
     job = Job(on_figures=figures.append)
     table = train(processed, settings, job)
@@ -141,7 +141,7 @@ def test_stop_and_keep_saves_what_was_learned(processed, quick):
     job = Job(on_figures=lambda _figures: job.finish())
     table = train(processed, quick(epochs=500), job)
     assert 1 <= len(table) <= 2
-    assert processed.workspace.encoder("encoder").exists()
+    assert processed.workspace.trained("encoder").exists()
 
 
 def test_a_time_limit_ends_it_and_the_rate_has_fallen_by_then(processed, quick):
@@ -157,7 +157,7 @@ def test_patience_ends_a_training_that_does_not_get_better(processed, quick):
 
 def test_the_weights_of_the_best_epoch_are_kept(processed, quick):
     """With a rate that soon spoils everything, those of an early epoch."""
-    last = processed.workspace.encoder("encoder").with_suffix("") / "last.ckpt"
+    last = processed.workspace.trained("encoder").with_suffix("") / "last.ckpt"
     after = {}
 
     def keep(figures):  # what is on disk now is of the epoch before
@@ -209,7 +209,7 @@ def test_all_is_fine_tuned_with_the_start_s_own_patches(processed, quick, tmp_pa
                             device="cpu"), job)  # fmt: skip
     after = weights(processed)
     assert not torch.equal(before["stem.conv.weight"], after["stem.conv.weight"])
-    about = load_encoder(processed.workspace.encoder("encoder")).about
+    about = load_encoder(processed.workspace.trained("encoder")).about
     assert about["source_channels"] == ["Sensor", "Phase"]
     assert about["patch_size"] == 40
     assert processed.workspace.runs()[-1]["weights_sha256"]
@@ -270,7 +270,7 @@ def test_bad_input_is_one_line(processed, quick, values, says):
     with pytest.raises(InvalidInput, match=says) as caught:
         train(processed, quick(**values))
     assert "\n" not in str(caught.value)
-    assert not processed.workspace.encoder("encoder").exists()
+    assert not processed.workspace.trained("encoder").exists()
 
 
 def test_untracked_cells_cannot_be_learned_from(dataset, quick):
@@ -316,7 +316,7 @@ def test_a_damaged_checkpoint_is_one_line(processed, quick):
     job = Job(on_figures=stop)
     with pytest.raises(Cancelled):
         train(processed, quick(epochs=9), job)
-    last = processed.workspace.encoder("encoder").with_suffix("") / "last.ckpt"
+    last = processed.workspace.trained("encoder").with_suffix("") / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(InvalidInput, match=r"last\.ckpt is damaged") as caught:
         train(processed, quick(epochs=9))

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from napari_dynaclr.core.background import in_background
-from napari_dynaclr.core.dataset import open_dataset
-from napari_dynaclr.core.device import require_networks
-from napari_dynaclr.core.params import Params, check_name
-from napari_dynaclr.core.runs import recorded
 from napari_dynaclr.embedding.scaling import MODES, Mode
+from napari_dynaclr.learning.params import TrainingParams
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.core.registry import Method
+    from napari_dynaclr.learning.run import Training
 
 _LEARNED = tuple(mode for mode in get_args(Mode) if mode != "batch-percentiles")
 
 
-class ContrastiveParams(Params):
+class ContrastiveParams(TrainingParams):
     """Settings of the training of a DynaCLR encoder (dynaclr.txt, A.1 to A.3)."""
 
     name: str = Field(
         "encoder",
         title="Name",
         description="Name of the encoder; it is kept as weights/NAME.safetensors in the results.",
+    )
+    epochs: int = Field(
+        40, title="Epochs", description="How often every cell is an anchor.", ge=1, le=100_000
+    )
+    batch_size: int = Field(
+        256,
+        title="Batch size",
+        description="Anchors of a batch, of each device.",
+        ge=2,
+        le=8192,
+        json_schema_extra={"advanced": True},
     )
     channels: tuple[str, ...] = Field(
         (),
@@ -71,20 +76,6 @@ class ContrastiveParams(Params):
         "frames",
         title="Unit of the time offset",
         description="Frames, or minutes where datasets have different frame intervals.",
-    )
-    epochs: int = Field(
-        40,
-        title="Epochs",
-        description="How often every cell is an anchor.",
-        ge=1,
-        le=100_000,
-    )
-    minutes: float | None = Field(
-        None,
-        title="Time limit (min)",
-        description="Stop after this time, and keep what was learned; no limit if left out.",
-        gt=0,
-        json_schema_extra={"left_out": "no limit"},
     )
     start_from: str = Field(
         "",
@@ -188,68 +179,6 @@ class ContrastiveParams(Params):
         le=2,
         json_schema_extra={"advanced": True},
     )
-    batch_size: int = Field(
-        256,
-        title="Batch size",
-        description="Anchors of a batch, of each device.",
-        ge=2,
-        le=8192,
-        json_schema_extra={"advanced": True},
-    )
-    learning_rate: float | None = Field(
-        None,
-        title="Learning rate",
-        description="Of AdamW, at its highest. Left out: 0.001 from random weights, 0.00002 from "
-        "trained ones.",
-        gt=0,
-        le=1,
-        json_schema_extra={"advanced": True},
-    )
-    weight_decay: float = Field(
-        0.01,
-        title="Weight decay",
-        description="Of AdamW.",
-        ge=0,
-        le=1,
-        json_schema_extra={"advanced": True},
-    )
-    warm_up: float = Field(
-        0.1,
-        title="Warm-up",
-        description="Fraction of the training in which the learning rate rises.",
-        ge=0,
-        le=0.9,
-        json_schema_extra={"advanced": True},
-    )
-    schedule: Literal["cosine", "constant"] = Field(
-        "cosine",
-        title="Schedule",
-        description="What the learning rate does after the warm-up: fall to 0, or stay.",
-        json_schema_extra={"advanced": True},
-    )
-    patience: int | None = Field(
-        None,
-        title="Patience (epochs)",
-        description="Stop when the validation loss has not fallen for so many epochs; never if "
-        "left out.",
-        ge=1,
-        json_schema_extra={"advanced": True, "left_out": "never"},
-    )
-    split: Literal["fov", "well"] = Field(
-        "fov",
-        title="Hold out",
-        description="What is held out for validation: FOVs or whole wells. Never single cells, "
-        "whose neighbours in time would be learned from.",
-        json_schema_extra={"advanced": True},
-    )
-    held_out: float = Field(
-        0.2,
-        title="Held-out fraction",
-        description="Fraction of the FOVs or wells for validation; 0 for none.",
-        ge=0,
-        lt=1,
-        json_schema_extra={"advanced": True},
-    )
     border: Literal["leave out", "reflect"] = Field(
         "leave out",
         title="Border cells",
@@ -257,62 +186,6 @@ class ContrastiveParams(Params):
         "learn from them, or continue the image by reflection.",
         json_schema_extra={"advanced": True},
     )
-    also: tuple[str, ...] = Field(
-        (),
-        title="Further datasets",
-        description="Paths of further datasets to learn from; they have been tracked, too.",
-        json_schema_extra={"advanced": True},
-    )
-    memory: float | None = Field(
-        None,
-        title="Memory (GB)",
-        description="Memory for patches. What fits is read once; of more, a changing part is in "
-        "memory. A quarter of this computer's if left out.",
-        gt=0,
-        json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto",
-        title="Device",
-        description="Where to compute; auto takes the fastest there is.",
-        json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    precision: Literal["auto", "full", "mixed"] = Field(
-        "auto",
-        title="Precision",
-        description="Mixed is twice as fast on an NVIDIA GPU, where auto chooses it.",
-        json_schema_extra={"advanced": True},
-    )
-    devices: int = Field(
-        1,
-        title="Devices",
-        description="GPUs (or, on a CPU, processes) of each node to share the work. From the "
-        "command line only.",
-        ge=1,
-        le=64,
-        json_schema_extra={"advanced": True, "command_line": True},
-    )
-    num_nodes: int = Field(
-        1,
-        title="Nodes",
-        description="Nodes of a cluster to share the work. From the command line only.",
-        ge=1,
-        le=1024,
-        json_schema_extra={"advanced": True, "command_line": True},
-    )
-    seed: int = Field(
-        0,
-        title="Seed",
-        description="Makes the training repeatable on the same device.",
-        ge=0,
-        le=2**31 - 1,
-        json_schema_extra={"advanced": True},
-    )
-
-    @field_validator("name")
-    @classmethod
-    def _file_name(cls, name: str) -> str:
-        return check_name(name)
 
     @field_validator("normalization")
     @classmethod
@@ -331,25 +204,11 @@ class ContrastiveParams(Params):
         return self
 
 
-def fit(dataset: Dataset, params: ContrastiveParams, job: Job, method: Method) -> pd.DataFrame:
-    """Train as the settings say; see :func:`~napari_dynaclr.embedding.training.stage.train`."""
-    require_networks("lightning", "monai", "tensorboard")
-    datasets = [dataset, *(open_dataset(path) for path in params.also)]
+def prepare(datasets: Sequence[Dataset], params: ContrastiveParams, job: Job) -> Training:
+    """Check and gather what the training needs.
 
-    def load() -> Any:  # torch and Lightning take seconds to import
-        from napari_dynaclr.embedding.training import run
+    See :class:`~napari_dynaclr.learning.run.Training`.
+    """
+    from napari_dynaclr.embedding.training.run import ContrastiveTraining
 
-        return run
-
-    with ExitStack() as stack:
-        first = _is_first(params)
-        entry = stack.enter_context(recorded(dataset, method, params)) if first else {}
-        trained = in_background(load, job).run(datasets, params, method, entry, job)
-    return cast("pd.DataFrame", trained)
-
-
-def _is_first(params: ContrastiveParams) -> bool:
-    """Whether this process is the only one, or the first of those that share the training."""
-    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-    alone = params.devices * params.num_nodes == 1
-    return alone or all(os.environ.get(name, "0") == "0" for name in ranks)
+    return ContrastiveTraining(datasets, params, job)

@@ -220,13 +220,18 @@ class StepPanel(View):
                 "channels": session.fov.channels if session.fov is not None else (),
                 "embeddings": self.bench.embeddings,
                 "encoders": mine.encoders,
-                "starts": [*mine.encoders, *_published("embed")],
+                "starts": self._starts(),
                 "stainers": mine.stainers,
-                "stain starts": [*mine.pretrained, *mine.stainers, *_published("stain")],
                 "tasks": [task.name for task in session.tasks],
                 "maps": list(session.cells.maps),
             }
         )
+
+    def _starts(self) -> list[str]:
+        """Networks that a training may start from: those of its own kind."""
+        if self.method_name == "staining":
+            return [*self._trained.pretrained, *self._trained.stainers, *_published("stain")]
+        return [*self._trained.encoders, *_published("embed")]
 
     def show_settings(self, method: str, params: Params) -> None:
         """Show settings, such as those of an earlier run."""

@@ -205,7 +205,7 @@ class LearningPanel(View):
                 name = training.name
             if not name:
                 return _Left()
-            file, kind = workspace.encoder(name), Kind.UNKNOWN
+            file, kind = workspace.trained(name), Kind.UNKNOWN
             there = finished and file.exists()
             if there:
                 kind = kind_of(file)

@@ -9,7 +9,8 @@ import torch
 from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import Cancelled, InvalidInput
 from napari_dynaclr.core.job import Job
-from napari_dynaclr.embedding.training.trainer import AtomicCheckpoints, make_trainer
+from napari_dynaclr.learning.params import TrainingParams
+from napari_dynaclr.learning.trainer import AtomicCheckpoints, make_trainer
 
 
 class Evil:
@@ -66,16 +67,16 @@ def test_nothing_is_written_any_more_once_the_job_is_cancelled(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_more_devices_than_there_are_is_one_line(tmp_path, quick):
+def test_more_devices_than_there_are_is_one_line(tmp_path):
     with pytest.raises(InvalidInput, match="has 1 MPS device, 2 are asked for"):
-        make_trainer(quick(devices=2), Device.MPS, tmp_path, Job())
+        make_trainer(TrainingParams(devices=2), Device.MPS, tmp_path, Job())
     with pytest.raises(InvalidInput, match="The training cannot be set up: "):
-        make_trainer(quick(), Device.MPS, tmp_path, Job())
+        make_trainer(TrainingParams(), Device.MPS, tmp_path, Job())
 
 
-def test_mixed_precision_is_for_gpus_unless_it_is_asked_for(tmp_path, quick):
+def test_mixed_precision_is_for_gpus_unless_it_is_asked_for(tmp_path):
     def precision(**values):
-        return make_trainer(quick(**values), Device.CPU, tmp_path, Job()).precision
+        return make_trainer(TrainingParams(**values), Device.CPU, tmp_path, Job()).precision
 
     assert precision() == precision(precision="full") == "32-true"
     assert precision(precision="mixed") == "bf16-mixed"

@@ -21,7 +21,7 @@ from napari_dynaclr.learning.checkpoint import read_plain
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
+    from napari_dynaclr.learning.params import TrainingParams
 
 # Lightning 2.6 asks PyTorch something in an old way; users can do nothing about it.
 warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated")
@@ -92,7 +92,7 @@ class KeepLast(Checkpoint):
         trainer.save_checkpoint(self._path)
 
 
-def make_trainer(params: ContrastiveParams, device: Device, folder: Path, job: Job) -> pl.Trainer:
+def make_trainer(params: TrainingParams, device: Device, folder: Path, job: Job) -> pl.Trainer:
     """Set up the trainer.
 
     Parameters
