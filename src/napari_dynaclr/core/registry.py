@@ -83,6 +83,8 @@ METHODS: tuple[Method, ...] = (
            "sample.params", "SimulateParams"),
     Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
            "conversion.tiff", "TiffParams"),
+    Method("stain", "cytoland", "Nuclei and membranes from label-free images (Cytoland)",
+           "staining.method", "StainParams", "torch"),
     Method("segment", "threshold", "Nuclei by local threshold and watershed",
            "segmentation.threshold", "ThresholdParams"),
     Method("segment", "import", "Take existing label images",

@@ -68,8 +68,8 @@ class Growing:
         self._stop = part.t + 1
 
     def made(self, t: int) -> None:
-        """Show time points up to this one; they are made in order."""
-        self._stop = t + 1
+        """Show time points up to this one; they are made in order, but for those left out."""
+        self._stop = max(self._stop, t + 1)
         for image, _, _ in self.layers.values():
             image.stop = self._stop
 
