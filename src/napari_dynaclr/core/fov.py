@@ -97,7 +97,7 @@ class Fov:
         """Names of the channels made by virtual staining; those that it can be asked for."""
         if self._extra is None:
             return []
-        return [name for name in self._extra.channels if name not in self.own_channels]
+        return [name for name in self._extra.channels if name not in self._multiscale.channels]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
