@@ -249,7 +249,8 @@ class StepPanel(View):
         self.method.setCurrentIndex(max(self.method.findData(method), 0))
         if self._missing:
             return
-        wanted = {name: value for name, value in values.items() if name != "method"}
+        known = self.form.kind.model_fields
+        wanted = {name: value for name, value in values.items() if name in known}
         try:
             params = self.form.kind.parse({**self.form.values(), **wanted})
         except InvalidInput:  # what else is in the form is not allowed

@@ -258,7 +258,11 @@ class LearningPanel(View):
     def _tell_tips(self, method: str, values: Mapping[str, float]) -> None:
         """Explain what is drawn, and nothing else."""
         loss = _LOSS.get(method, "how badly it does what it learns")
-        tips = [tip.format(loss) for name, tip in _TIPS.items() if name in values]
+        tips = [
+            tip.format(loss)
+            for name, tip in _TIPS.items()
+            if name in values and np.isfinite(values[name])
+        ]
         self.chart.setToolTip(f"<qt>{'<br>'.join(tips)}</qt>" if tips else "")
 
     def _newest(self) -> tuple[int, Mapping[str, float]]:
@@ -296,7 +300,11 @@ class LearningPanel(View):
         if network is None:
             return
         if self._left.kind is Kind.STAINER:
-            self.bench.propose("stain", method="cytoland", preset="none", weights=str(network))
+            # The rest of its recipe is in the file.
+            rest = {"channel": "", "normalization": "auto", "statistics": "auto"}
+            self.bench.propose(
+                "stain", method="cytoland", preset="none", weights=str(network), **rest
+            )
             bring_up(self._viewer, "Virtual staining")
         elif self._left.kind is Kind.PRETRAINED:
             self.bench.propose("train", method="staining", start_from=str(network))
