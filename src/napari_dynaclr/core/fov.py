@@ -84,12 +84,12 @@ class Fov:
     @property
     def channels(self) -> list[str]:
         """Channel names: the source's own, then those made by virtual staining."""
-        own = self._multiscale.channels
+        own = self.source_channels
         return own if self._extra is None else own + self._extra.channels
 
     @property
-    def own_channels(self) -> list[str]:
-        """Channel names of the source alone."""
+    def source_channels(self) -> list[str]:
+        """Names of the source's own channels."""
         return self._multiscale.channels
 
     @property

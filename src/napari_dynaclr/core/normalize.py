@@ -156,7 +156,8 @@ def _of_fov(
 ) -> dict[str, Any]:
     """Read a FOV's statistics from the workspace, computing what is not there."""
     file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
-    known = _load(file, source_key(fov))
+    stain = dataset.workspace.key("stain", fov)
+    known = _load(file, fov, stain)
     whole = 0 if lenient else fov.shape[0]
     missing = [
         channel
@@ -166,7 +167,8 @@ def _of_fov(
     if missing:
         known.update(_compute(fov, missing, job, lenient))
         dataset.workspace.prepare(dataset.channels)
-        write_text(file, json.dumps({"source": source_key(fov), "channels": known}))
+        about = {"source": source_key(fov), "stain": stain, "channels": known}
+        write_text(file, json.dumps(about))
     for entry in known.values():
         entry["timepoint_statistics"] = {
             int(t): values for t, values in entry["timepoint_statistics"].items()
@@ -174,12 +176,16 @@ def _of_fov(
     return known
 
 
-def _load(file: Path, source: str) -> dict[str, Any]:
+def _load(file: Path, fov: Fov, stain: str | None) -> dict[str, Any]:
+    """Read what is known of the pixels that are there now; a stain may have been made anew."""
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        return dict(stored["channels"]) if stored["source"] == source else {}
+        known = dict(stored["channels"]) if stored["source"] == source_key(fov) else {}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
+    if stored.get("stain") == stain:
+        return known
+    return {channel: known[channel] for channel in known if channel in fov.source_channels}
 
 
 def statistics_at(fov: Fov, channels: Sequence[str], t: int) -> dict[str, Statistics]:
@@ -339,7 +345,8 @@ def contrast(dataset: Dataset, fov: Fov, channel: str) -> tuple[float, float]:
     known = _from_source(fov, channel, "fov_statistics")
     if known is None:
         file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
-        known = _load(file, source_key(fov)).get(channel, {}).get("fov_statistics")
+        stain = dataset.workspace.key("stain", fov)
+        known = _load(file, fov, stain).get(channel, {}).get("fov_statistics")
     if known is None or not _usable(known, ("p1", "p99", "max")):
         last = fov.shape[0] - 1
         times = sorted({0, last // 2, last})

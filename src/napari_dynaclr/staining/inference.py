@@ -23,6 +23,9 @@ Rotations = Literal["none", "mean", "median", "product"]
 _SHARE = {Device.CPU: 0.25, Device.MPS: 0.3, Device.CUDA: 0.6}
 """Of all memory, what the activations of a network may take."""
 
+_ENOUGH = {Device.CPU: 3e9, Device.MPS: 12e9, Device.CUDA: float("inf")}
+"""Bytes beyond which larger tiles bring nothing; a computer's memory is for others, too."""
+
 _TOGETHER = {Device.CPU: 256 * 256, Device.MPS: 1024 * 1024, Device.CUDA: 2048 * 2048}
 """Pixels of a slice up to which several windows go through a network at a time."""
 
@@ -77,7 +80,10 @@ class Inference:
     ) -> None:
         self.device = torch.device(device.value)
         self._kind, self._stride, self._running = device, stride, running
-        self._network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self._network = network.eval().to(self.device)
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
         self._mixed = running.precision == "mixed" or (
             running.precision == "auto" and device is Device.CUDA
         )
@@ -113,7 +119,7 @@ class Inference:
             self._need = self._measure(channels, depth)
             job.check()
         area = height * width
-        budget = _memory(self._kind) * _SHARE[self._kind]
+        budget = min(_memory(self._kind) * _SHARE[self._kind], _ENOUGH[self._kind])
         if self._tile is None:
             fits = budget / self._need
             if area > fits:
@@ -251,7 +257,7 @@ def _activations(network: torch.nn.Module, run: Callable[[], object]) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return 3.0 * most
+    return 2.5 * most
 
 
 def _memory(device: Device) -> int:

@@ -212,7 +212,7 @@ def _find(params: StainParams, dataset: Dataset) -> Preset | None:
     if params.weights:
         return None
     # The sample's own network is for the sample: a plate that shares two names is not one.
-    sample = tuple(dataset.fovs[0].own_channels)
+    sample = tuple(dataset.source_channels)
     known = [preset for preset in PRESETS.values() if preset.use == "stain"]
     mine = [one for one in known if one.settings.get("sample_channels") == sample]
     if mine:
@@ -273,7 +273,7 @@ def _channels(recipe: Recipe, chosen: str, count: int, dataset: Dataset) -> tupl
     InvalidInput
         If it is not clear which they are.
     """
-    there = dataset.fovs[0].own_channels
+    there = dataset.source_channels
     if chosen and count == 1:
         if chosen not in there:
             raise InvalidInput(
