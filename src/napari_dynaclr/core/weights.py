@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 _VISCY = "https://public.czbiohub.org/comp.micro/viscy"
 _PACKAGED = "package:"
+# What viscy-models makes these networks of, under its own names.
 _FCMAE = {"in_channels": 1, "out_channels": 2, "encoder_blocks": (3, 3, 9, 3),
-          "dims": (96, 192, 384, 768), "decoder_conv_blocks": 2}  # fmt: skip
+          "dims": (96, 192, 384, 768), "decoder_conv_blocks": 2, "pretraining": False}  # fmt: skip
 _UNEXT2 = {"in_channels": 1, "out_channels": 2, "backbone": "convnextv2_tiny",
            "decoder_mode": "pixelshuffle", "head_expansion_ratio": 4,
            "head_pool": True}  # fmt: skip
+_STAINS = {"target_channels": ("nuclei_prediction", "membrane_prediction"), "statistics": "fov"}
 
 
 @dataclass(frozen=True)
@@ -95,33 +97,67 @@ PRESETS = {
                 "normalization": ("mean-std", "cell-percentiles"),
             },
         ),
+        # Of the stainers, any one label-free channel is the source. Sizes are (z, y, x) um.
         Preset(
             "VSCyto2D",
             "stain",
             f"{_VISCY}/VS_models/VSCyto2D/VSCyto2D/epoch=399-step=23200.ckpt",
             "fcmae",
-            {**_FCMAE, "stem_kernel_size": (1, 2, 2), "in_stack_depth": 1, "pretraining": False},
+            {
+                **_FCMAE,
+                **_STAINS,
+                "stem_kernel_size": (1, 2, 2),
+                "in_stack_depth": 1,
+                "normalization": "mean-std",
+                "voxel_size": (None, 0.325, 0.325),
+                "patch_size": 256,
+            },
         ),
+        # Public sources disagree on its normalisation: the paper's is chosen here, but by FOV.
         Preset(
             "VSCyto3D",
             "stain",
             f"{_VISCY}/VS_models/VSCyto3D/epoch=83-step=14532-loss=0.492.ckpt",
             "fcmae",
-            {**_FCMAE, "stem_kernel_size": (5, 4, 4), "in_stack_depth": 15, "pretraining": False},
+            {
+                **_FCMAE,
+                **_STAINS,
+                "stem_kernel_size": (5, 4, 4),
+                "in_stack_depth": 15,
+                "normalization": "median-iqr",
+                "voxel_size": (0.2, 0.1, 0.1),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "VSCyto3D-UNeXt2",
             "stain",
             f"{_VISCY}/VS_models/VSCyto3D/epoch=48-step=18130.ckpt",
             "unext2",
-            {**_UNEXT2, "in_stack_depth": 5, "stem_kernel_size": (5, 4, 4)},
+            {
+                **_UNEXT2,
+                **_STAINS,
+                "in_stack_depth": 5,
+                "stem_kernel_size": (5, 4, 4),
+                "normalization": "median-iqr",
+                "voxel_size": (0.2, 0.1, 0.1),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "VSNeuromast",
             "stain",
             f"{_VISCY}/VS_models/VSNeuromast/epoch=64-step=24960.ckpt",
             "unext2",
-            {**_UNEXT2, "in_stack_depth": 21, "stem_kernel_size": (7, 4, 4)},
+            {
+                **_UNEXT2,
+                **_STAINS,
+                "in_stack_depth": 21,
+                "stem_kernel_size": (7, 4, 4),
+                "normalization": "median-iqr",
+                "voxel_size": (0.25, 0.108, 0.108),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "ConvNeXt-Tiny-ImageNet",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from napari_dynaclr.core.errors import InvalidInput
@@ -127,8 +127,8 @@ class StainerConfig:
     def _trouble(self) -> str:
         """Say why no such network can be built, or nothing."""
         z, y, x = self.stem
-        counts = (self.in_channels, self.out_channels, self.depth, self.out_depth, z, y, x)
-        counts += (*self.dims, *self.blocks, self.decoder_blocks, self.head_expansion)
+        counts = [self.in_channels, self.out_channels, self.depth, self.out_depth, z, y, x]
+        counts += [*self.dims, *self.blocks, self.decoder_blocks, self.head_expansion]
         if min(counts) < 1:
             return "all its numbers must be 1 or more"
         if len(self.dims) != len(self.blocks) or len(self.dims) < 2:
@@ -198,24 +198,41 @@ class StainerConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Take a shape from plain values, such as a file says; other names are ignored.
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
+        """Take a shape from plain values; other names are ignored.
+
+        Parameters
+        ----------
+        values
+            By the names of the fields.
+        source
+            Where they are from, for messages.
 
         Raises
         ------
         InvalidInput
-            If there is no such network.
-        ValueError, TypeError
-            If a value is of another kind.
+            If they make no sense, or there is no such network.
         """
-        names = {one.name: one.default for one in fields(cls)}
+        try:
+            return cls(**cls._fields(values))
+        except (TypeError, ValueError):
+            raise InvalidInput(
+                f"{source} does not say properly which network it holds: choose another checkpoint."
+            ) from None
+        except InvalidInput as error:
+            raise InvalidInput(f"{source} cannot be used. {error}") from None
+
+    @classmethod
+    def _fields(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         given: dict[str, Any] = {}
-        for name in names.keys() & values.keys():
-            default, value = names[name], values[name]
+        for name, default in cls().to_dict().items():
+            if name not in values:
+                continue
+            value = values[name]
             if isinstance(default, tuple):
                 given[name] = tuple(int(number) for number in value)
             else:
                 given[name] = type(default)(value)
         if len(given.get("stem", (1, 1, 1))) != 3:
             raise ValueError("a stem has three sizes")
-        return cls(**given)
+        return given

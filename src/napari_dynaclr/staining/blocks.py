@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from timm.layers import LayerNorm, LayerNorm2d
@@ -47,8 +47,8 @@ class Stainer(nn.Module, ABC):
             Normalised pixels, (B, in_channels, depth, Y, X), Y and X multiples of
             ``config.stride``.
         mask
-            What to hide of them, (B, 1, Y / stride, X / stride), True where hidden; only an
-            FCMAE knows it.
+            What to hide of them, True where hidden: (B, 1, Y / side, X / side), the side of
+            a square being a multiple of ``config.stride``. Only an FCMAE knows it.
 
         Returns
         -------
@@ -87,6 +87,16 @@ class Stainer(nn.Module, ABC):
         """Leave the encoder as it is in training (cytoland.txt, Fig. 4), or no longer so."""
         for part in self.encoder_parts():
             part.requires_grad_(not frozen)
+
+    def to_channels_last(self) -> Self:
+        """Keep the weights of two-dimensional convolutions in the order that GPUs are quick in.
+
+        ``to(memory_format=torch.channels_last)`` refuses the stem's, which has a depth.
+        """
+        for value in self.parameters():
+            if value.ndim == 4:
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        return self
 
 
 def spread_equally(convolution: nn.Module, factor: int) -> None:

@@ -48,7 +48,7 @@ def random_mask(
     height, width = shape[-2] // stride, shape[-1] // stride
     device = generator.device if generator is not None else None
     numbers = torch.rand(shape[0], height * width, generator=generator, device=device)
-    hidden = numbers.argsort(1).argsort(1) < int(height * width * ratio)
+    hidden = numbers.argsort(1) < int(height * width * ratio)
     return hidden.reshape(shape[0], 1, height, width)
 
 

@@ -102,10 +102,5 @@ def config_of(architecture: str, arguments: Mapping[str, Any], source: str) -> S
             f"{source} has a decoder of the mode '{arguments['decoder_mode']}', which is not known "
             "here: choose a network with pixelshuffle, as all published ones have it."
         )
-    try:
-        found = {"kind": kind, **_DEFAULTS[kind], **translate(kind, arguments)}
-        return StainerConfig.from_dict(found)
-    except (TypeError, ValueError):
-        raise InvalidInput(
-            f"{source} does not say properly which network it holds: choose another checkpoint."
-        ) from None
+    found = {**_DEFAULTS[kind], **translate(kind, arguments), "kind": kind}
+    return StainerConfig.from_dict(found, source)
