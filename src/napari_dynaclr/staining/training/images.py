@@ -243,7 +243,7 @@ def gather(
         places.append(Place(number, fov, known))
     if not rows:
         raise InvalidInput(
-            f"There is nothing to learn from: in every frame, {' or '.join(channels.names)} is empty."
+            f"Every frame is empty in {' or '.join(channels.names)}: choose other channels."
         )
     place, times, numbers = np.array([row[:3] for row in rows], np.intp).T
     labelled = np.array([row[3] for row in rows])

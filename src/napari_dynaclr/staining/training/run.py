@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from napari_dynaclr.staining.checkpoint import save_stainer
 
 from napari_dynaclr.core.runs import source_key
 from napari_dynaclr.learning.augment import Augmentation
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
+from napari_dynaclr.staining.checkpoint import save_stainer
 from napari_dynaclr.staining.network import build
 from napari_dynaclr.staining.training.feed import Cropping, Feed
 from napari_dynaclr.staining.training.images import gather, hold_out

@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from napari_dynaclr.staining.checkpoint import LoadedStainer, load_network
-from napari_dynaclr.staining.recipe import Recipe
-
 from napari_dynaclr.core.channels import PREDICTION, is_label_free, named_after, prediction_of
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.weights import PRESETS, Weights, find_preset, get_weights, local_weights
 from napari_dynaclr.learning.augment import ChannelAugmentation, Ranges, deep_side, wide_side
 from napari_dynaclr.staining.architecture import StainerConfig
+from napari_dynaclr.staining.checkpoint import LoadedStainer, load_network
+from napari_dynaclr.staining.recipe import Recipe
 from napari_dynaclr.staining.training.images import Channels, Scaling
 from napari_dynaclr.staining.training.masked import MaskedParams
 from napari_dynaclr.staining.training.paired import PairedParams
