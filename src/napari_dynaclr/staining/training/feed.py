@@ -77,7 +77,9 @@ class Cropping:
 
     def widened(self, frame: Crops) -> Crops:
         """Continue a frame that is smaller than a crop by reflection, in the plane."""
-        less = [max(one - side, 0) for one, side in zip(self.size[1:], frame.shape[2:], strict=True)]
+        less = [
+            max(one - side, 0) for one, side in zip(self.size[1:], frame.shape[2:], strict=True)
+        ]
         if not any(less):
             return frame
         padding = [(0, 0), (0, 0), *((one // 2, one - one // 2) for one in less)]
@@ -252,9 +254,7 @@ def _weights(frames: Frames, rows: NDArray[np.intp], labelled: bool) -> NDArray[
     return found
 
 
-def _spread(
-    weights: NDArray[np.float64], count: int, rng: np.random.Generator
-) -> NDArray[np.intp]:
+def _spread(weights: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Draw ``count`` in proportion to weights, as evenly as whole numbers allow."""
     edges = np.cumsum(weights) * count
     edges[-1] = count

@@ -123,7 +123,8 @@ class Frames:
 
     def size(self, row: int) -> tuple[int, int, int]:
         """(Z, Y, X) of a frame."""
-        return self.places[self.place[row]].fov.shape[1:]
+        _, depth, height, width = self.places[self.place[row]].fov.shape
+        return depth, height, width
 
     def runs(self, rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
         """Divide rows into those that one read from disk brings."""
@@ -132,9 +133,7 @@ class Frames:
             for place in self.places
         ]
         blocks = np.array([self.t[row] // steps[self.place[row]] for row in rows])
-        _, number = np.unique(
-            np.stack([self.place[rows], blocks]), axis=1, return_inverse=True
-        )
+        _, number = np.unique(np.stack([self.place[rows], blocks]), axis=1, return_inverse=True)
         number = number.reshape(-1)
         return [rows[number == one] for one in range(number.max(initial=-1) + 1)]
 
@@ -220,14 +219,14 @@ def gather(
     InvalidInput
         If none is left.
     """
-    places, rows = [], []
+    places: list[Place] = []
+    rows: list[tuple[int, int, int, float]] = []
     fovs = [(i, dataset, fov) for i, dataset in enumerate(datasets) for fov in dataset.fovs]
     empty = 0
     for number, dataset, fov in job.track(fovs, "prepare the images"):
         levels = {"timepoint", channels.scaling.level, channels.target_scaling.level}
         found = {
-            level: statistics(dataset, fov, channels.names, level, job)  # type: ignore[arg-type]
-            for level in sorted(levels)
+            level: statistics(dataset, fov, channels.names, level, job) for level in sorted(levels)
         }
         chosen = [channels.scaling.level] + [channels.target_scaling.level] * len(channels.targets)
         known = tuple(
@@ -244,12 +243,13 @@ def gather(
         places.append(Place(number, fov, known))
     if not rows:
         raise InvalidInput(
-            f"There is nothing to learn from: every frame is empty in {' or '.join(channels.names)}."
+            f"Every frame is empty in {' or '.join(channels.names)}: choose other channels."
         )
-    place, t, numbers, labelled = (np.array(column) for column in zip(*rows, strict=True))
+    place, times, numbers = np.array([row[:3] for row in rows], np.intp).T
+    labelled = np.array([row[3] for row in rows])
     for number in np.unique(numbers):
         labelled[numbers == number] /= max(labelled[numbers == number].mean(), 1e-12)
-    return Frames(channels, tuple(places), place, t, labelled), empty
+    return Frames(channels, tuple(places), place, times, labelled), empty
 
 
 def _labelled(found: dict[str, float]) -> float:
@@ -257,9 +257,7 @@ def _labelled(found: dict[str, float]) -> float:
     return max(float(found["mean"]) - float(found.get("p5", found["mean"])), 0.0)
 
 
-def _require_spread(
-    fov: Fov, channels: Channels, known: Sequence[dict[Any, Any]], t: int
-) -> None:
+def _require_spread(fov: Fov, channels: Channels, known: Sequence[dict[Any, Any]], t: int) -> None:
     """Refuse a normalisation by a spread that is 0: it would blow up the noise.
 
     Raises

@@ -40,9 +40,7 @@ class ImageLearner(Learner):
         See :class:`~napari_dynaclr.learning.learner.Learner`.
     """
 
-    def __init__(
-        self, augmentation: Augmentation, watch: Watch, *others: Any, **more: Any
-    ) -> None:
+    def __init__(self, augmentation: Augmentation, watch: Watch, *others: Any, **more: Any) -> None:
         super().__init__(*others, **more)
         self._augmentation, self._watch = augmentation, watch
 

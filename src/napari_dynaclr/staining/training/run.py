@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from napari_dynaclr.core.runs import source_key
@@ -97,8 +96,8 @@ class _ImageTraining:
             trainer.world_size,
         )
         left_out = f"{empty} frames are empty and not learned from." if empty else ""
-        streamed = "" if feed.fits else "The images do not fit into memory: each is read once an epoch."
-        for line in (*setting.told, told, left_out, streamed):
+        streamed = "The images do not fit into memory: each is read once an epoch."
+        for line in (*setting.told, told, left_out, "" if feed.fits else streamed):
             if line:
                 job.note(line)
         feed.load()
@@ -120,7 +119,8 @@ class _ImageTraining:
         for name, one in network.named_parameters():
             if f"stem.{unused}." in name:
                 one.requires_grad_(False)
-        return network.train()
+        network.train()
+        return network
 
     def _rule(self, network: Stainer) -> Rule:
         small = sum(one.numel() for one in network.parameters()) < _SMALL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.channels import PREDICTION, is_label_free, named_after, prediction_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.core.normalize import Level
+    from napari_dynaclr.staining.training.images import Kind
     from napari_dynaclr.staining.training.params import ImageTrainingParams
 
 SHAPES: Mapping[str, StainerConfig] = {
@@ -58,7 +58,7 @@ class Start:
     """What a training starts from: a network, stainer or pre-trained, or nothing."""
 
     loaded: LoadedStainer | None = None
-    recipe: Recipe = Recipe()
+    recipe: Recipe = field(default_factory=Recipe)
     sha256: tuple[str, ...] = ()
 
 
@@ -130,10 +130,8 @@ def settle(datasets: Sequence[Dataset], params: ImageTrainingParams, start: Star
     side = _side(datasets, params, config)
     ranges = STRONG if params.augment else NONE
     slices = _least(datasets, 0)
-    crop = (
-        min(deep_side(config.depth, ranges), slices),
-        *[wide_side(side, ranges) if params.augment else side] * 2,
-    )
+    wide = wide_side(side, ranges) if params.augment else side
+    crop = (min(deep_side(config.depth, ranges), slices), wide, wide)
     scale = datasets[0].fovs[0].scale
     recipe = Recipe(
         source_channels=(channels.source,),
@@ -168,9 +166,7 @@ def _least(datasets: Sequence[Dataset], axis: int) -> int:
 # -- channels -----------------------------------------------------------------
 
 
-def _channels(
-    datasets: Sequence[Dataset], params: ImageTrainingParams, recipe: Recipe
-) -> Channels:
+def _channels(datasets: Sequence[Dataset], params: ImageTrainingParams, recipe: Recipe) -> Channels:
     there = [name for name in datasets[0].channels if not name.endswith(PREDICTION)]
     source = params.source or _source(there, recipe)
     targets: tuple[str, ...] = ()
@@ -196,7 +192,7 @@ def _channels(
     return Channels(source, targets, scaling, target_scaling, equalize)
 
 
-def _kind(recipe: Recipe) -> str:
+def _kind(recipe: Recipe) -> Kind:
     return "median-iqr" if recipe.normalization == "median-iqr" else "mean-std"
 
 

@@ -132,7 +132,9 @@ def stained_pictures(
     middle = patch.shape[1] // 2
     images = patch[:, middle].cpu().numpy()
     limits = [_limits(image) for image in images]
-    shown = {name: _grey(image, *limit) for name, image, limit in zip(names, images, limits, strict=True)}
+    shown = {
+        name: _grey(image, *limit) for name, image, limit in zip(names, images, limits, strict=True)
+    }
     stains = prediction[:, prediction.shape[1] // 2].float().cpu().numpy()
     for name, image, limit in zip(names[1:], stains, limits[1:], strict=True):
         shown[prediction_of(name)] = _grey(image, *limit)
