@@ -342,12 +342,12 @@ def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch)
         metadata = {"napari_dynaclr": json.dumps(about)}
         save_file({"a": np.zeros(1)}, folder / f"{name}.safetensors", metadata)
     bench = show(empty, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
-    panel = shown(bench, qtbot).step
-    offered = {}
+    widget = shown(bench, qtbot)
+    panel, offered = widget.step, {}
     for method in ("dynaclr", "staining"):
         panel.method.setCurrentIndex(panel.method.findData(method))
         combo = panel.form._editors["start_from"]._combo
-        offered[method] = [Path(combo.itemData(i)).stem for i in range(combo.count())]
+        offered[method] = [Path(combo.itemText(i)).stem for i in range(combo.count())]
     assert "e" in offered["dynaclr"]
     assert not {"s", "p", "VSCyto2D"} & set(offered["dynaclr"])
     assert {"s", "p", "VSCyto2D"} <= set(offered["staining"])
@@ -400,7 +400,8 @@ def finished(bench, training, qtbot, about):
     ],
 )
 def test_what_can_be_done_next_goes_by_what_was_trained(bench, training, qtbot, about, said, offer):
-    panel = finished(bench, training, qtbot, about).learning
+    widget = finished(bench, training, qtbot, about)
+    panel = widget.learning
     assert panel.made.text() == f"{said}plate.dynaclr/weights/mine.safetensors"
     assert panel.use_button.text() == offer
 
