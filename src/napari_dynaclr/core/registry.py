@@ -129,6 +129,13 @@ METHODS: tuple[Method, ...] = (
            "evaluation.divisions", "DivisionsParams"),
     Method("evaluate", "robustness", "What the embedding says where tracks are wrong",
            "evaluation.robustness", "RobustnessParams"),
+    Method("evaluate", "staining", "Virtual against experimental stain",
+           "evaluation.staining", "StainingParams"),
+    Method("evaluate", "stain-robustness",
+           "How the stain bears blur, noise, contrast and magnification",
+           "evaluation.stain_robustness", "StainRobustnessParams", "torch"),
+    Method("evaluate", "stain-features", "What the staining network sees, stage by stage",
+           "evaluation.stain_features", "StainFeaturesParams", "torch"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
 )  # fmt: skip
