@@ -91,3 +91,15 @@ def test_numbers_of_cells_are_labels(dataset, writer):
     assert kind == "labels"
     assert about["name"] == "stain (running)"
     assert "contrast_limits" not in about
+
+
+def test_what_has_not_been_made_is_dark_also_where_a_stain_is_less_than_zero(dataset, writer):
+    one = writer()
+    frame = np.full((2, 1, 192, 192), -3, np.float32)
+    frame[..., 96:, :] = 10
+    one.write(0, frame)
+    growing = Growing(one.part(0), dataset["A/1/0"])
+    growing.prepare()
+    data, about, _ = growing.layers["channel nuclei_prediction"]
+    assert about["contrast_limits"] == (-3, 10)
+    assert set(np.unique(data[5])) == {-3}

@@ -55,9 +55,28 @@ def test_where_it_is_narrow_there_are_more_rows(preview):
     preview.show_pictures({str(i): np.ones((8, 8)) for i in range(5)})
     one, two, five = (preview.heightForWidth(width) for width in (600, 300, 90))
     assert one < two < five
-    assert preview._grid(600)[0] == 5
-    assert preview._grid(300)[0] == 3
-    assert preview._grid(10)[0] == 1
+    columns = [
+        1 + max(column for _, column in preview.places(w)[0].values()) for w in (600, 300, 10)
+    ]
+    assert columns == [5, 3, 1]
+
+
+def test_predictions_stand_below_what_they_are_to_be_like(preview):
+    titles = ["Phase", "Nuclei", "Membrane", "nuclei_prediction", "membrane_prediction"]
+    preview.show_pictures({title: np.ones((8, 8)) for title in titles})
+    places, _ = preview.places(300)
+    assert places == {
+        "Phase": (0, 0),
+        "Nuclei": (0, 1),
+        "Membrane": (0, 2),
+        "nuclei_prediction": (1, 1),
+        "membrane_prediction": (1, 2),
+    }
+    narrow, _ = preview.places(170)
+    assert narrow["Membrane"] == (2, 0)
+    assert narrow["membrane_prediction"] == (3, 0)
+    assert narrow["nuclei_prediction"] == (1, 1)
+    assert len(set(narrow.values())) == 5
 
 
 def test_what_is_no_number_or_out_of_range_is_black_or_white(preview):

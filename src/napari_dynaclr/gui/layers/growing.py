@@ -29,7 +29,7 @@ _GRID = 8
 
 
 class GrowingImage(FovImage):
-    """One channel of a result that is being made; zeros where nothing has been made yet.
+    """One channel of a result that is being made; of one value where nothing has been made yet.
 
     Parameters
     ----------
@@ -41,11 +41,13 @@ class GrowingImage(FovImage):
         super().__init__(fov, channel, cache)
         self.stop = 0
         """Time points that have been made."""
+        self.nothing = 0.0
+        """Value of pixels that have not been made."""
 
     def _block(self, t: int, z: int) -> NDArray[Any]:
         if t * self._step[0] >= self.stop:  # not read, or zeros would be kept in its place
             shape = (*self._step, *self.shape[2:])
-            return np.broadcast_to(np.zeros((), self.dtype), shape)
+            return np.broadcast_to(np.asarray(self.nothing, self.dtype), shape)
         return super()._block(t, z)
 
 
@@ -88,8 +90,9 @@ class Growing:
                 kind = "labels"
             else:
                 role = f"channel {channel}"
-                look = look_of(channel, unfinished.channels)
-                about |= {"name": channel, **look, "contrast_limits": _contrast(image[t, z])}
+                look, limits = look_of(channel, unfinished.channels), _contrast(image[t, z])
+                about |= {"name": channel, **look, "contrast_limits": limits}
+                image.nothing = limits[0]  # 0 would be seen: a stain may be less than that
                 kind = "image"
             about["metadata"] = {OWNER: role}
             layers[role] = (image, about, kind)

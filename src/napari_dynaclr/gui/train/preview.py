@@ -9,6 +9,8 @@ from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_dynaclr.core.channels import prediction_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -19,9 +21,14 @@ _GAP = 4.0
 _SMALLEST, _LARGEST = 80.0, 170.0
 """Width of a picture in logical pixels; what does not fit in a row goes to the next."""
 
+PREDICTION = "prediction"
+"""Title of a picture of virtual stain, which stands below that of the experimental one."""
+
 
 class Preview(QWidget):
     """Shows pictures beside each other, as large as the room allows, each under its title.
+
+    Predictions stand below what they are to be like.
 
     Parameters
     ----------
@@ -63,9 +70,9 @@ class Preview(QWidget):
 
     def heightForWidth(self, width: int) -> int:
         """Return the height of all rows."""
-        columns, side = self._grid(width)
-        rows = -(-len(self._images) // columns)
-        return round(rows * self._row(side)) if self._images else 0
+        places, side = self.places(width)
+        rows = 1 + max((row for row, _ in places.values()), default=-1)
+        return round(rows * self._row(side))
 
     def sizeHint(self) -> QSize:
         """Return room for all pictures at the width that there is."""
@@ -80,13 +87,26 @@ class Preview(QWidget):
         """Follow the width: the height depends on it."""
         self.updateGeometry()
 
-    def _grid(self, width: float) -> tuple[int, float]:
-        """Return how many pictures are in a row, and the width of each."""
-        count = max(len(self._images), 1)
+    def places(self, width: float) -> tuple[dict[str, tuple[int, int]], float]:
+        """Return row and column of each picture, and the width of all.
+
+        Parameters
+        ----------
+        width
+            Of all together, in logical pixels.
+        """
+        made = {prediction_of(title): title for title in self._images}
+        first = [title for title in self._images if made.get(title, title) == title]
         most = max(int((width + _GAP) // (_SMALLEST + _GAP)), 1)
-        rows = -(-count // most)
-        columns = -(-count // rows)  # as even as it goes
-        return columns, min((width + _GAP) / columns - _GAP, _LARGEST)
+        rows = -(-len(first) // most) or 1
+        columns = -(-len(first) // rows) or 1  # as even as it goes
+        below = 1 if len(first) == len(self._images) else 2
+        places = {one: (below * (i // columns), i % columns) for i, one in enumerate(first)}
+        for title in self._images:
+            if title not in places:
+                row, column = places[made[title]]
+                places[title] = (row + 1, column)
+        return places, min((width + _GAP) / columns - _GAP, _LARGEST)
 
     def _tallest(self) -> float:
         """Return the height of the tallest picture, as a multiple of its width."""
@@ -100,11 +120,14 @@ class Preview(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         painter.setPen(self.palette().text().color())
-        columns, side = self._grid(self.width())
+        places, side = self.places(self.width())
+        made = {prediction_of(title) for title in self._images}
         line = float(self.fontMetrics().height())
-        for i, (title, image) in enumerate(self._images.items()):
-            x, y = (i % columns) * (side + _GAP), (i // columns) * self._row(side)
-            text = self.fontMetrics().elidedText(title, Qt.TextElideMode.ElideRight, int(side))
+        for title, image in self._images.items():
+            row, column = places[title]
+            x, y = column * (side + _GAP), row * self._row(side)
+            said = PREDICTION if title in made else title
+            text = self.fontMetrics().elidedText(said, Qt.TextElideMode.ElideRight, int(side))
             painter.drawText(QRectF(x, y, side, line), Qt.AlignmentFlag.AlignCenter, text)
             height = side * image.height() / image.width()
             painter.drawImage(QRectF(x, y + line + _GAP / 2, side, height), image)
