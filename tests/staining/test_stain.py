@@ -69,12 +69,8 @@ def made(dataset, fov="A/1/0"):
 def by_hand(network, frame, depth, mean, std):
     """Every window over a reflected frame, averaged: what staining should come to."""
     normal = torch.from_numpy(((frame - mean) / (std + 1e-8)).astype(np.float32))
-    (top, bottom), (left, right) = (
-        padding(n, network.config.stride) for n in frame.shape[-2:]
-    )
-    wide = torch.from_numpy(
-        np.pad(normal, ((0, 0), (top, bottom), (left, right)), mode="reflect")
-    )
+    (top, bottom), (left, right) = (padding(n, network.config.stride) for n in frame.shape[-2:])
+    wide = torch.from_numpy(np.pad(normal, ((0, 0), (top, bottom), (left, right)), mode="reflect"))
     total = torch.zeros((2, *wide.shape))
     count = torch.zeros(len(wide))
     for z in range(len(wide) - depth + 1):
@@ -87,9 +83,7 @@ def by_hand(network, frame, depth, mean, std):
 
 
 @pytest.mark.parametrize(("depth", "slices"), [(1, 1), (1, 3), (5, 5), (5, 9)])
-def test_a_stain_is_the_mean_of_all_windows_of_normalised_frames(
-    movie, save, small, depth, slices
-):
+def test_a_stain_is_the_mean_of_all_windows_of_normalised_frames(movie, save, small, depth, slices):
     dataset = movie((2, slices, 40, 52))
     table = stain(dataset, params(save(depth)))
     pixels = dataset["A/1/0"].image("Phase").compute().astype(float)
@@ -103,6 +97,8 @@ def test_a_stain_is_the_mean_of_all_windows_of_normalised_frames(
     np.testing.assert_allclose(found, figures, atol=1e-5)
 
 
+# zarr warns of the table beside each image.
+@pytest.mark.filterwarnings("ignore:Object at stain.csv")
 def test_the_result_is_a_plate_and_its_channels_are_the_datasets(movie, save):
     dataset = movie((2, 3, 40, 52), fovs=("A/1/0", "B/2/1"))
     stain(dataset, params(save()))
@@ -158,10 +154,7 @@ def test_turned_images_are_turned_back(small, how):
     pixels = torch.rand((2, 1, 1, 24, 40), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         each = torch.stack(
-            [
-                torch.rot90(network(torch.rot90(pixels, k, (-2, -1))), -k, (-2, -1))
-                for k in range(4)
-            ]
+            [torch.rot90(network(torch.rot90(pixels, k, (-2, -1))), -k, (-2, -1)) for k in range(4)]
         )
     expected = {
         "mean": each.mean(0),
@@ -214,9 +207,9 @@ def test_normalisations(movie, save, monkeypatch, mode, level):
         "none": (0, 1),
     }[mode]
     expected = (pixels[0][0] - sub) / div
-    # A dataset's percentiles are pooled from quantiles of its parts.
-    exact = level != "dataset" or mode in ("mean-std", "none")
-    np.testing.assert_allclose(seen[0][0, 0], expected, atol=1e-3 if exact else 0.5)
+    # The percentiles of a whole are pooled from quantiles of its time points.
+    exact = level == "timepoint" or mode in ("mean-std", "none")
+    np.testing.assert_allclose(seen[0][0, 0], expected, rtol=1e-3, atol=1e-3 if exact else 0.3)
 
 
 def test_a_constant_frame_is_no_reason_for_nan(movie, save):
@@ -230,7 +223,7 @@ def test_a_constant_frame_is_no_reason_for_nan(movie, save):
 
 def test_an_iqr_of_zero_is_refused(movie, save):
     images = np.zeros((1, 2, 1, 320, 320), np.uint16) + 5
-    images[..., ::64, ::64] = 900
+    images[..., ::128, ::128] = 900
     dataset = movie(images={"A/1/0": images})
     with pytest.raises(InvalidInput, match=r"iqr is 0: choose the normalisation mean-std"):
         stain(dataset, params(save(), normalization="median-iqr"))
@@ -288,7 +281,7 @@ def test_resampling_shows_the_network_its_own_voxels(movie, save, depth, scale, 
     whole = Inference.__call__
 
     def spy(self, pixels, job):
-        seen.append(tuple(pixels.shape[2:]))
+        seen.extend(tuple(window.shape[1:]) for window in pixels)
         return whole(self, pixels, job)
 
     monkeypatch.setattr(Inference, "__call__", spy)
@@ -401,16 +394,17 @@ def test_a_damaged_chunk_is_named_and_all_else_is_finished(movie, save, level):
     assert (np.abs(made(dataset)).max(axis=(1, 2, 3, 4)) > 0).all()
 
 
-def test_several_damaged_chunks_are_named_in_one_line(movie, save):
+@pytest.mark.parametrize("level", ["fov", "dataset"])
+def test_several_damaged_chunks_are_named_in_one_line(movie, save, level):
     dataset = movie((3, 1, 40, 40), fovs=("A/1/0", "A/1/1", "B/1/0"))
     for fov, times in (("A/1/0", [0, 2]), ("B/1/0", [0, 1, 2])):
         for t in times:
             damage(dataset, fov, t)
     with pytest.raises(InvalidInput) as said:
-        stain(dataset, params(save()))
-    for t in (0, 2):
-        assert f"FOV A/1/0, time point {t}, channel Phase" in str(said.value)
-    assert "FOV B/1/0, time point 0" in str(said.value)
+        stain(dataset, params(save(), statistics=level))
+    for fov, times in (("A/1/0", [0, 2]), ("B/1/0", [0, 1, 2])):
+        for t in times:
+            assert f"FOV {fov}, time point {t}, channel Phase" in str(said.value)
     assert "all else is stained" in str(said.value)
     assert dataset.workspace.key("stain", dataset["A/1/1"])
 
@@ -484,7 +478,9 @@ def test_frames_that_do_not_fit_are_cut_to_tiles_that_do(small, monkeypatch):
     network = small()
     infer = Inference(network, network.config.stride, Device.CPU, Running())
     infer.plan((1, 1, 64, 64), 2, Job())
-    monkeypatch.setattr("napari_dynaclr.staining.inference._memory", lambda _: 64 * 64 * infer._need)
+    monkeypatch.setattr(
+        "napari_dynaclr.staining.inference._memory", lambda _: 64 * 64 * infer._need
+    )
     infer.plan((1, 1, 64, 64), 2, Job())
     assert infer._tile == 32  # a quarter of the memory is for a network on the CPU
 
