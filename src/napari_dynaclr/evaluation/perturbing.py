@@ -93,7 +93,7 @@ def magnify(image: NDArray[Any], factor: float, *, labels: bool = False) -> NDAr
     """
     height, width = image.shape[-2:]
     if factor > 1:
-        image = image[(..., *(_middle(size, factor) for size in (height, width)))]
+        image = image[..., _middle(height, factor), _middle(width, factor)]
     elif not labels and factor < 1:
         blur = 0.5 * (1 / factor - 1)
         around = (*(0,) * (image.ndim - 2), blur, blur)
