@@ -39,10 +39,10 @@ class StainParams(Params):
         Field(
             "auto",
             title="Network",
-            description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
-            "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes VSCyto3D "
-            f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
-            "your own.",
+            description="Published network, downloaded on first use: VSCyto2D stains slice by "
+            "slice, VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes "
+            f"VSCyto3D for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is "
+            "for weights of your own.",
         )
     )
     weights: str = Field(
