@@ -66,8 +66,11 @@ class StainParams(Params):
     z_stride: int = Field(
         1,
         title="Z stride",
+        # Measured with a network of 15 slices, trained on simulated stacks: docs/staining.md.
         description="Slices from one window to the next along Z, where the network sees stacks. 1 "
-        "averages most predictions of each slice, as Cytoland does; n is n times as fast.",
+        "averages as many predictions of each slice as Cytoland does. Others take fewer windows: "
+        "their stain correlated with that of 1 by 0.999 at stride 2, 0.998 at 3, 0.993 at 5 and "
+        "0.965 at 15 (15 slices, simulated).",
         ge=1,
         le=100,
     )
