@@ -93,6 +93,13 @@ class Fov:
         return self._multiscale.channels
 
     @property
+    def stained(self) -> list[str]:
+        """Names of the channels made by virtual staining; those that it can be asked for."""
+        if self._extra is None:
+            return []
+        return [name for name in self._extra.channels if name not in self._multiscale.channels]
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """(T, Z, Y, X)."""
         return self._multiscale.shape

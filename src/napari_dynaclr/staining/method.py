@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.weights import Preset
     from napari_dynaclr.staining.architecture import StainerConfig
+    from napari_dynaclr.staining.feature_maps import FeatureMap
     from napari_dynaclr.staining.inference import Running
 
 _ADVANCED = {"advanced": True}
@@ -35,15 +37,22 @@ _DEEP = 15
 class StainParams(Params):
     """Settings of virtual staining."""
 
-    preset: Literal["auto", "VSCyto2D", "VSCyto3D", "VSCyto3D-UNeXt2", "VSNeuromast", "none"] = (
-        Field(
-            "auto",
-            title="Network",
-            description="Published network, downloaded on first use: VSCyto2D stains slice by "
-            "slice, VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes "
-            f"VSCyto3D for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is "
-            "for weights of your own.",
-        )
+    preset: Literal[
+        "auto",
+        "VSCyto2D",
+        "VSCyto3D",
+        "VSCyto3D-UNeXt2",
+        "VSNeuromast",
+        "simulated-cells",
+        "none",
+    ] = Field(
+        "auto",
+        title="Network",
+        description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
+        "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish; simulated-cells is for "
+        "the simulated sample. auto takes that one there, else VSCyto3D "
+        f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
+        "your own.",
     )
     weights: str = Field(
         "",
@@ -203,6 +212,19 @@ def open_stainer(dataset: Dataset, params: StainParams, job: Job) -> Iterator[St
             yield stainer
         finally:
             stainer.close()
+
+
+def frame_maps(
+    dataset: Dataset, fov: Fov, t: int, stainer: Stainer, z: int | None, job: Job
+) -> dict[str, FeatureMap]:
+    """Show what every stage of the network makes of a frame.
+
+    It is :func:`napari_dynaclr.staining.feature_maps.frame_maps`, for those that know the
+    method by its name only.
+    """
+    from napari_dynaclr.staining import feature_maps
+
+    return feature_maps.frame_maps(dataset, fov, t, stainer, z, job)
 
 
 def _find(params: StainParams, dataset: Dataset) -> Preset | None:

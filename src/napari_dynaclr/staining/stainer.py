@@ -164,6 +164,11 @@ class Stainer:
         """Names of the channels that are made."""
         return self.prepared.targets
 
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+        return self._device
+
     def close(self) -> None:
         """Let go of the network, so that its memory can be released."""
         if self._frames is not None:
