@@ -96,6 +96,7 @@ class Dataset:
         """Look again at what there is of every FOV, after a stage has added channels."""
         for one in (self, self.whole):
             one.__dict__.pop("_fovs", None)
+            one.pooled.clear()
 
     @property
     def fovs(self) -> list[Fov]:
@@ -117,6 +118,11 @@ class Dataset:
         if not self._paths:
             raise InvalidInput(f"{self.root} has no FOV in it: choose another dataset.")
         return self.fovs[0].channels
+
+    @property
+    def source_channels(self) -> list[str]:
+        """Channel names of the first FOV, without those made by virtual staining."""
+        return [name for name in self.channels if name in self.fovs[0].source_channels]
 
     def select(self, patterns: Iterable[str]) -> Dataset:
         """Restrict to some FOVs, sharing the same workspace.

@@ -43,6 +43,22 @@ def source_key(fov: Fov) -> str:
     return f"{fov.name}|{fov.shape}|{fov.dtype}|{fov.fingerprint}"
 
 
+def stain_inputs(dataset: Dataset, fov: Fov, channels: Iterable[str]) -> dict[str, str]:
+    """Return the key of the virtual stain, by "stain", if one of the channels is of it.
+
+    What is made from such channels depends on it, and is out of date when it is made anew.
+
+    Raises
+    ------
+    MissingInput
+        If the stain is being made anew.
+    """
+    made = set(fov.channels) - set(fov.source_channels)
+    if made.isdisjoint(channels):
+        return {}
+    return {"stain": dataset.workspace.require("stain", fov, "virtual stain", "stain")}
+
+
 def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[Fov], list[Fov]]:
     """Split a dataset's FOVs into those done under the same key and those to do."""
     done: list[Fov] = []

@@ -98,6 +98,24 @@ PRESETS = {
             },
         ),
         # Of the stainers, any one label-free channel is the source. Sizes are (z, y, x) um.
+        # Trained on a simulated plate by `make weights`.
+        Preset(
+            "simulated-cells",
+            "stain",
+            f"{_PACKAGED}sample/stainer.safetensors",
+            "fcmae",
+            {
+                **_STAINS,
+                "sample_channels": ("Phase", "Nuclei", "Membrane", "Sensor"),
+                "in_channels": 1,
+                "out_channels": 2,
+                "stem_kernel_size": (1, 2, 2),
+                "in_stack_depth": 1,
+                "normalization": "mean-std",
+                "voxel_size": (None, 0.55, 0.55),
+                "patch_size": 128,
+            },
+        ),
         Preset(
             "VSCyto2D",
             "stain",
@@ -226,6 +244,18 @@ def local_weights(path: str | Path, job: Job | None = None) -> Weights:
     return Weights(file, sha256(file, job))
 
 
+def is_packaged(preset: Preset) -> bool:
+    """Whether published weights have come with this package."""
+    return preset.url.startswith(_PACKAGED)
+
+
+def stored_at(preset: Preset) -> Path:
+    """Return where published weights are kept, whether they are there or not."""
+    if is_packaged(preset):
+        return Path(__file__).parents[1] / preset.url.removeprefix(_PACKAGED)
+    return cache_folder() / preset.file_name
+
+
 def get_weights(preset: Preset, job: Job | None = None) -> Weights:
     """Return published weights, downloading them on first use.
 
@@ -245,11 +275,10 @@ def get_weights(preset: Preset, job: Job | None = None) -> Weights:
         If they cannot be downloaded, or are no longer those of the first use.
     """
     job = job or Job()
-    if preset.url.startswith(_PACKAGED):
-        root = Path(__file__).parents[1]
-        return local_weights(root / preset.url.removeprefix(_PACKAGED), job)
-    folder = cache_folder()
-    path, record = folder / preset.file_name, folder / f"{preset.file_name}.json"
+    path = stored_at(preset)
+    if is_packaged(preset):
+        return local_weights(path, job)
+    folder, record = path.parent, path.with_name(f"{path.name}.json")
     known = _recorded(record)
     expected = known.get("sha256")
     fetched = not path.exists()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.core.atomic import atomic_file, remove
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
+from napari_dynaclr.core.runs import (
+    claimed,
+    pending,
+    recorded,
+    result_key,
+    source_key,
+    stain_inputs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,12 +73,15 @@ class Embedder:
         Hashes of the weights that the result depends on.
     about
         What else is to be kept with the result, by name.
+    channels
+        What it sees; any of the FOV's if that is not known.
     """
 
     embed_fov: Callable[[Fov, pd.DataFrame, Sequence[int], Job], Frames]
     columns: Callable[[Fov], pd.DataFrame]
     weights: tuple[str, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
 
 
 def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
@@ -116,14 +126,21 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
     result = f"embeddings.{name}"
     with ExitStack() as stack:
         entry = stack.enter_context(recorded(dataset, method, params))
-        inputs = {
+        tracked = {
             fov.name: workspace.require("tracks", fov, "tracks", "track") for fov in dataset.fovs
         }
         embedder = stack.enter_context(module.open_embedder(dataset, params, job))
         entry["weights_sha256"] = list(embedder.weights)
+        inputs = {
+            fov.name: {
+                "tracks": tracked[fov.name],
+                **stain_inputs(dataset, fov, embedder.channels or fov.channels),
+            }
+            for fov in dataset.fovs
+        }
         keys = {
             fov.name: result_key(
-                method, params, source_key(fov), inputs[fov.name], *embedder.weights
+                method, params, source_key(fov), *inputs[fov.name].values(), *embedder.weights
             )
             for fov in dataset.fovs
         }
@@ -151,7 +168,7 @@ def embed(dataset: Dataset, params: Params | None = None, job: Job | None = None
             shard.uns.update(about)
             _tell_nan(shard, fov, job)
             write_shard(workspace.shard(name, fov), shard, replacing)
-            workspace.mark_complete(result, fov, keys[fov.name], {"tracks": inputs[fov.name]})
+            workspace.mark_complete(result, fov, keys[fov.name], inputs[fov.name])
             del shard  # its matrices are files in the folder, which some systems keep while open
             remove(folder)
     sizes = [shard_shape(workspace.shard(name, fov)) for fov in dataset.fovs]

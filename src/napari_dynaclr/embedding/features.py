@@ -122,6 +122,7 @@ def open_embedder(dataset: Dataset, params: FeaturesParams, _job: Job) -> Iterat
     yield Embedder(
         lambda fov, tracks, times, job: embed_fov(dataset, fov, tracks, times, params, job),
         lambda fov: columns(fov, params),
+        channels=params.channels,
     )
 
 

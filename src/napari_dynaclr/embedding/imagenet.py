@@ -103,7 +103,7 @@ def open_embedder(dataset: Dataset, params: ImagenetParams, job: Job) -> Iterato
         )
         return Prepared(network, window, int(network[-1].num_features), _PRESET)
 
-    with open_network(dataset, weights, params, prepare, job) as embedder:
+    with open_network(dataset, weights, params, prepare, job, tuple(channels)) as embedder:
         yield embedder
 
 

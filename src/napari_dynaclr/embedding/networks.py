@@ -139,6 +139,7 @@ def open_network(
     params: NetworkParams,
     prepare: Callable[[], Prepared],
     job: Job,
+    channels: tuple[str, ...] = (),
 ) -> Iterator[Embedder]:
     """Embed with a network, whose memory is released at the end.
 
@@ -154,6 +155,8 @@ def open_network(
         Loads the network; called when the first FOV needs it, if any does.
     job
         Takes notes.
+    channels
+        What the network sees, if that is known before it is loaded.
     """
     for line in weights.told:
         job.note(line)
@@ -181,6 +184,6 @@ def open_network(
 
         about = {"weights": weights.path.name, "weights_sha256": weights.sha256}
         try:
-            yield Embedder(embed_fov, columns, (weights.sha256,), about)
+            yield Embedder(embed_fov, columns, (weights.sha256,), about, channels)
         finally:
             running.close()

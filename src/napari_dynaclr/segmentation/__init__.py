@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import resolve
-from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
+from napari_dynaclr.core.runs import (
+    claimed,
+    pending,
+    recorded,
+    result_key,
+    source_key,
+    stain_inputs,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,14 +62,20 @@ def segment(dataset: Dataset, params: Params | None = None, job: Job | None = No
     workspace = dataset.workspace
     with recorded(dataset, method, params):
         source = getattr(module, "input_key", lambda _dataset, fov, _params: source_key(fov))
+        reads = getattr(module, "channels_read", lambda _fov, _params: ())
+        inputs = {fov.name: stain_inputs(dataset, fov, reads(fov, params)) for fov in dataset.fovs}
         keys = {
-            fov.name: result_key(method, params, source(dataset, fov, params))
+            fov.name: result_key(
+                method, params, source(dataset, fov, params), *inputs[fov.name].values()
+            )
             for fov in dataset.fovs
         }
         done, todo = pending(dataset, RESULT, keys)
         work = job.track(todo, "segment", done=len(done), total=len(dataset.fovs))
         for fov in claimed(workspace, RESULT, work):
-            writer = FovWriter(workspace, RESULT, fov, keys[fov.name], ["labels"])
+            writer = FovWriter(
+                workspace, RESULT, fov, keys[fov.name], ["labels"], inputs=inputs[fov.name]
+            )
             start, stop = writer.next_time, fov.shape[0]
             frames = module.segment_fov(fov, start, params)
             for t, labels in enumerate(

@@ -79,6 +79,11 @@ def nuclei_channel(channels: list[str], wanted: str = "") -> str:
     )
 
 
+def channels_read(fov: Fov, params: ThresholdParams) -> list[str]:
+    """Return the channels that are segmented."""
+    return [nuclei_channel(fov.channels, params.channel)]
+
+
 def segment_fov(fov: Fov, start: int, params: ThresholdParams) -> Iterator[NDArray[np.uint32]]:
     """Yield the label image (Z, Y, X) of each time point from ``start`` on."""
     channel = nuclei_channel(fov.channels, params.channel)

@@ -116,11 +116,12 @@ def open_embedder(dataset: Dataset, params: DynaclrParams, job: Job) -> Iterator
         trained = preset.settings["source_channels"]
         choose_channels(params.channels or trained, len(trained), dataset.channels)
     weights = _weights(preset, params.weights, job)
+    known = () if params.weights or preset is None else tuple(preset.settings["source_channels"])
 
     def prepare() -> Prepared:
         return _prepare(dataset, params, preset, weights)
 
-    with open_network(dataset, weights, params, prepare, job) as embedder:
+    with open_network(dataset, weights, params, prepare, job, params.channels or known) as embedder:
         yield embedder
 
 
@@ -131,7 +132,7 @@ def _find(params: DynaclrParams, dataset: Dataset) -> Preset | None:
         return find_preset(params.preset, "embed")
     known = [preset for preset in PRESETS.values() if preset.use == "embed"]
     # The sample's own encoder is for the sample: a plate that shares two names is not one.
-    sample = tuple(dataset.channels)
+    sample = tuple(dataset.source_channels)
     mine = [one for one in known if one.settings.get("sample_channels") == sample]
     return mine[0] if mine and not params.weights else known[0]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_dynaclr.core.runs import source_key
+from napari_dynaclr.core.runs import source_key, stain_inputs
 from napari_dynaclr.embedding.dynaclr.checkpoint import save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out, prepare
@@ -72,7 +72,8 @@ class ContrastiveTraining:
         for dataset in self._datasets:
             for fov in dataset.fovs:
                 tracks = dataset.workspace.require("tracks", fov, "tracks", "track")
-                found += [source_key(fov), tracks]
+                seen = self._params.channels or fov.channels
+                found += [source_key(fov), tracks, *stain_inputs(dataset, fov, seen).values()]
             if self._params.balance == "state":
                 states = sorted(states_of(dataset, self._params.task).items())
                 found.append(hashlib.sha256(repr(states).encode()).hexdigest())

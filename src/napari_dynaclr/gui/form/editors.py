@@ -76,7 +76,7 @@ def _editor(info: FieldInfo, kind: Any) -> Editor:
         return StockEditor(bool, text="")
     if kind is int or kind is float:
         return NumberEditor(info, kind)
-    if get_args(kind) == (str, ...) and get_origin(kind) is tuple:
+    if get_args(kind) in ((str, ...), (float, ...)) and get_origin(kind) is tuple:
         return _several(hints, left_out)
     if kind is str and "path" in hints:
         listed = ListedPathEditor if "choices" in hints else PathEditor

@@ -159,9 +159,9 @@ class TextsEditor(Editor):
         """Return the texts, without the spaces around them."""
         return split(self._line.text())
 
-    def set_value(self, value: Sequence[str]) -> None:
-        """Show some texts."""
-        self._line.setText(join(value))
+    def set_value(self, value: Sequence[str | float]) -> None:
+        """Show some texts, or numbers, which are told from texts when the form is read."""
+        self._line.setText(join([f"{one:g}" if isinstance(one, float) else one for one in value]))
 
     def _say(self) -> None:
         self.edited.emit()
