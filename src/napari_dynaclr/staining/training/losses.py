@@ -85,12 +85,20 @@ def _similarity(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
 
 
 def _mean(stack: torch.Tensor) -> torch.Tensor:
-    """Mean in a window, one axis after the other: (B, C, Y', X')."""
+    """Mean in a window: (B, C, Y', X').
+
+    By matrices with a band of ones: on a CPU many times faster than pooling, and exact.
+    """
     flat = stack.mean(2)
-    height, width = (min(_WINDOW, side) for side in flat.shape[2:])
-    return functional.avg_pool2d(
-        functional.avg_pool2d(flat, (height, 1), stride=1), (1, width), stride=1
-    )
+    rows, columns = (_band(side, flat) for side in flat.shape[2:])
+    return rows @ (flat @ columns.T)
+
+
+def _band(side: int, like: torch.Tensor) -> torch.Tensor:
+    """Matrix that averages successive values, (side - window + 1, side)."""
+    window = min(_WINDOW, side)
+    ones = torch.ones(side - window + 1, side, device=like.device, dtype=like.dtype)
+    return ones.triu().tril(window - 1) / window
 
 
 def masked_error(
