@@ -16,6 +16,7 @@ from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, T
 
 FOV = "B/1/0"
 COLUMNS = {
+    "stain": ["fov_name", "t", "frame"],
     "segment": ["fov_name", "t", "cells"],
     "track": ["fov_name", *TRACK_COLUMNS],
     "train": ["epoch", "loss"],
@@ -27,6 +28,7 @@ COLUMNS = {
 }
 # Where a stage leaves its results; runs.jsonl grows with every run and tells nothing.
 RESULTS = {
+    "stain": ["stain.zarr", "progress/stain"],
     "segment": ["segmentation.zarr", "progress/segmentation"],
     "track": ["tracks.zarr", "progress/tracks"],
     "train": ["weights"],
@@ -75,6 +77,14 @@ def encoders(tmp_path_factory):
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
         if name == "imagenet":
             torch.save(timm.create_model("convnext_tiny").state_dict(), path)
+        elif name == "cytoland":
+            from napari_dynaclr.staining.architecture import StainerConfig
+            from napari_dynaclr.staining.checkpoint import save_stainer
+            from napari_dynaclr.staining.network import build
+
+            network = build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1))
+            targets = ["nuclei_prediction", "membrane_prediction"]
+            save_stainer(path, network, {"target_channels": targets, "normalization": "mean-std"})
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -88,7 +98,7 @@ def encoders(tmp_path_factory):
 @pytest.fixture
 def weights(method, encoders):
     """A file of weights, for the methods that need one."""
-    return encoders(method.name) if method.stage == "embed" and method.extra else ""
+    return encoders(method.name) if method.stage in ("stain", "embed") and method.extra else ""
 
 
 @pytest.fixture
@@ -108,6 +118,10 @@ def settings(truth, tmp_path, weights):
             dead.to_csv(tmp_path / "dead.csv", index=False)
         true_states = {"truth": str(truth / "annotations.csv")}
         given = {
+            ("stain", "cytoland"): (
+                {"preset": "none", "weights": weights, "device": "cpu"},
+                {"normalization": "median-iqr"},
+            ),
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),

@@ -315,11 +315,19 @@ def _over_dataset(
     known = dataset.whole.pooled
     missing = [channel for channel in channels if channel not in known]
     if missing:
-        fovs = dataset.whole.fovs
-        per_fov = [
-            _of_fov(dataset, fov, missing, job, lenient)
-            for fov in job.track(fovs, "statistics of the dataset")
-        ]
+        fovs: list[Fov] = []
+        per_fov: list[dict[str, Any]] = []
+        failed: UnreadablePixels | None = None
+        for fov in job.track(dataset.whole.fovs, "statistics of the dataset"):
+            try:
+                per_fov.append(_of_fov(dataset, fov, missing, job, lenient))
+                fovs.append(fov)
+            except UnreadablePixels as error:
+                if not lenient:
+                    raise
+                failed = error
+        if failed is not None and not fovs:
+            raise failed
         for channel in missing:
             known[channel] = pool(
                 [entry[channel]["fov_statistics"] for entry in per_fov],

@@ -117,9 +117,7 @@ class _Sample:
         return {"frame": _WHOLE, "figures": figures}
 
 
-def _stain_fov(
-    fov: Fov, stainer: Stainer, writer: FovWriter, blank: bool, job: Job
-) -> list[str]:
+def _stain_fov(fov: Fov, stainer: Stainer, writer: FovWriter, blank: bool, job: Job) -> list[str]:
     """Stain what is missing of a FOV; return what is said of time points that cannot be read."""
     lost: list[str] = []
     empty: list[int] = []

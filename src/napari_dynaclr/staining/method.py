@@ -37,15 +37,15 @@ _DEEP = 15
 class StainParams(Params):
     """Settings of virtual staining."""
 
-    preset: Literal[
-        "auto", "VSCyto2D", "VSCyto3D", "VSCyto3D-UNeXt2", "VSNeuromast", "none"
-    ] = Field(
-        "auto",
-        title="Network",
-        description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
-        "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes VSCyto3D "
-        f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
-        "your own.",
+    preset: Literal["auto", "VSCyto2D", "VSCyto3D", "VSCyto3D-UNeXt2", "VSNeuromast", "none"] = (
+        Field(
+            "auto",
+            title="Network",
+            description="Published network, downloaded on first use: VSCyto2D stains slice by "
+            "slice, VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes "
+            f"VSCyto3D for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is "
+            "for weights of your own.",
+        )
     )
     weights: str = Field(
         "",
@@ -197,9 +197,7 @@ def open_stainer(dataset: Dataset, params: StainParams, job: Job) -> Iterator[St
     how = How(params.z_stride, params.padding == "viscy", params.resample)
     about = {"weights": weights.path.name, "weights_sha256": weights.sha256}
     with device_memory(device):
-        stainer = Stainer(
-            dataset, prepare, how, running, device, (weights.sha256,), about, job
-        )
+        stainer = Stainer(dataset, prepare, how, running, device, (weights.sha256,), about, job)
         try:
             yield stainer
         finally:

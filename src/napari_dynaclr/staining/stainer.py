@@ -206,8 +206,7 @@ class Stainer:
         try:
             scales = intensities(self._dataset, fov, source, job)
         except UnreadablePixels as error:
-            for t in times:
-                yield Stained(t, 0, self._nothing(fov.shape[2:]), last=True, error=error)
+            yield from self._all_lost(fov, times, error)
             return
         self._tell_size(fov)
         yield from self._stain(fov, read_slices(fov, times, source, scales), fov.shape[1:], job)
@@ -252,6 +251,17 @@ class Stainer:
 
         found_slices = self._stain(fov, slices(), frame.shape[1:], job)
         return np.concatenate([one.pixels for one in found_slices], axis=1)
+
+    def _all_lost(
+        self, fov: Fov, times: Sequence[int], first: UnreadablePixels
+    ) -> Iterator[Stained]:
+        """Say of each time point by itself why it cannot be read."""
+        source = self.prepared.source
+        as_it_is = {-1: [Intensities()] * len(source.channels)}
+        nothing = self._nothing(fov.shape[2:])
+        for item in read_slices(fov, times, source, as_it_is):
+            if isinstance(item, End):
+                yield Stained(item.t, 0, nothing, last=True, error=item.error or first)
 
     def _stain(
         self, fov: Fov, items: Iterator[Slice | End], shape: tuple[int, ...], job: Job
@@ -387,11 +397,9 @@ class _Stack:
         if self._end is None:
             for _ in self:
                 pass
-        assert self._end is not None  # noqa: S101 the loop above ends with it
+        assert self._end is not None  # the loop above ends with it
         return self._end
 
 
 def _together(shape: tuple[int, ...]) -> int:
     return max(1, _SLAB // (8 * shape[1] * shape[2]))
-
-

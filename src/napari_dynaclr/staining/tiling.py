@@ -87,8 +87,7 @@ def tiles(
     """
     sides = (tile, tile) if isinstance(tile, int) else tile
     rows, columns = (
-        _along(length, side, overlap, multiple)
-        for length, side in zip(shape, sides, strict=True)
+        _along(length, side, overlap, multiple) for length, side in zip(shape, sides, strict=True)
     )
     return [Tile(y, x, np.outer(wy, wx)) for y, wy in rows for x, wx in columns]
 
