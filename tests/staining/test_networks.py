@@ -174,15 +174,31 @@ def test_nothing_of_what_is_hidden_is_seen(small):
         assert not torch.equal(network(pixels, mask), network(other, mask))
 
 
-def test_each_image_may_have_its_own_share_hidden(small):
+def test_what_is_hidden_of_one_image_says_nothing_of_another(small):
     network = small(stem=(1, 2, 2), out_channels=1)
     pixels = images(network.config)
-    masks = [random_mask(pixels[:1].shape, network.config.stride, ratio) for ratio in (0.2, 0.7)]
+    generator = torch.Generator().manual_seed(4)
+    mask = random_mask(pixels.shape, network.config.stride, 0.5, generator)
     with torch.inference_mode():
-        both = network(pixels, torch.cat(masks))
-        for i, mask in enumerate(masks):
-            one = network(pixels[i : i + 1], mask)
+        both = network(pixels, mask)
+        for i in range(2):
+            one = network(pixels[i : i + 1], mask[i : i + 1])
             assert torch.allclose(both[i : i + 1], one, atol=1e-6)
+    mask[0] = True
+    with pytest.raises(ValueError, match="as much must be hidden"):
+        network(pixels, mask)
+
+
+def test_larger_squares_than_the_stride_can_be_hidden(small):
+    network = small(stem=(1, 2, 2), out_channels=1).train()
+    pixels = images(network.config)
+    mask = random_mask(pixels.shape, 4 * network.config.stride, 0.5)
+    assert mask.shape[-1] == 2
+    with torch.autocast("cpu", torch.bfloat16):
+        network(pixels, mask).square().mean().backward()
+    gradient = network.encoder.stages[2].blocks[0].mlp.fc1.weight.grad
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
 
 
 def test_a_mask_hides_its_share_and_follows_its_generator():

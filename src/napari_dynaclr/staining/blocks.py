@@ -48,7 +48,8 @@ class Stainer(nn.Module, ABC):
             ``config.stride``.
         mask
             What to hide of them, True where hidden: (B, 1, Y / side, X / side), the side of
-            a square being a multiple of ``config.stride``. Only an FCMAE knows it.
+            a square being a multiple of ``config.stride``, as many in every image. Only an
+            FCMAE knows it.
 
         Returns
         -------

@@ -93,18 +93,18 @@ class MaskedBlock(nn.Module):
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
 
     def forward(self, features: Tensor, shown: Tensor | None) -> Tensor:
-        """Map (B, C, Y, X) to the same; ``shown`` is (B, 1, Y, X), 1 where shown."""
-        if shown is None:
-            inner = self.dwconv(features).permute(0, 2, 3, 1)
-            change = self.mlp(self.layernorm(inner)).permute(0, 3, 1, 2)
-            return features + self.drop_path(change)
-        features = features * shown
-        last = shown.permute(0, 2, 3, 1)
+        """Map (B, C, Y, X) to the same; ``shown`` is (B, Y, X), True where shown."""
+        if shown is not None:
+            features = features * shown[:, None]
         inner = self.dwconv(features).permute(0, 2, 3, 1)
-        # What is hidden must not count in the response of the whole image.
-        inner = self.mlp.act(self.mlp.fc1(self.layernorm(inner))) * last
-        change = (self.mlp.fc2(self.mlp.grn(inner)) * last).permute(0, 3, 1, 2)
-        return features + self.drop_path(change)
+        if shown is None:
+            change = self.mlp(self.layernorm(inner))
+        else:  # what is hidden must not count in an image's response, and need not be computed
+            visible = inner[shown].unflatten(0, (len(inner), 1, -1))
+            found = self.mlp(self.layernorm(visible))
+            change = found.new_zeros(inner.shape)
+            change[shown] = found.flatten(0, 2)
+        return features + self.drop_path(change.permute(0, 3, 1, 2))
 
 
 class MaskedStage(nn.Module):
@@ -136,7 +136,7 @@ class MaskedStage(nn.Module):
         features = self.downsample(features)
         shown = None
         if mask is not None:
-            shown = (~spread_mask(mask, features.shape)).to(features.dtype)
+            shown = ~spread_mask(mask, features.shape)[:, 0]
         for block in self.blocks:
             features = block(features, shown)
         return features
@@ -194,7 +194,15 @@ class MaskedEncoder(nn.Module):
                     zeros_(module.bias)
 
     def forward(self, images: Tensor, mask: Tensor | None) -> list[Tensor]:
-        """Return the features of every stage, the deepest last."""
+        """Return the features of every stage, the deepest last.
+
+        Raises
+        ------
+        ValueError
+            If more is hidden of one image than of another.
+        """
+        if mask is not None and len(mask.sum(dim=(1, 2, 3)).unique()) > 1:
+            raise ValueError("as much must be hidden of one image as of another")
         found = self.stem(images, mask)
         features = []
         for stage in self.stages:
