@@ -33,6 +33,8 @@ TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
 MOCK_WELL = "A/2"
 CLICKS = 40
+_EDGE = 16
+"""Pixels; about the radius of a nucleus."""
 _STAIN_EVERY = 6
 """Every so many time points are enough to measure the stain: each is segmented twice."""
 NETWORKS = ("torch", "timm", "safetensors")
@@ -98,7 +100,8 @@ def run_demo(
     project(dataset, params("project", embedding=shown), job)
     project(dataset, params("project", "pca", embedding=shown), job)
     clicks = home / "clicks.csv"
-    write_csv(clicks, simulated_clicks(pd.read_csv(truth / "annotations.csv")))
+    states = pd.read_csv(truth / "annotations.csv")
+    write_csv(clicks, simulated_clicks(_whole(states, dataset.fovs[0].shape[2:])))
     points = params("annotate", path=str(clicks), task="infection", annotator="demo")
     annotate(dataset, points, job)
     table = pd.concat(
@@ -124,6 +127,15 @@ def run_demo(
         cells_picture(dataset, "infection", pictures / "cells.png"),
     ]
     return DemoResult(dataset, table, written)
+
+
+def _whole(states: pd.DataFrame, size: tuple[int, int]) -> pd.DataFrame:
+    """Leave out cells that are cut by the edge of the image: nobody would click them."""
+    inside = [
+        states[axis].between(_EDGE, side - 1 - _EDGE)
+        for axis, side in zip(("y", "x"), size, strict=True)
+    ]
+    return states[inside[0] & inside[1]]
 
 
 def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) -> pd.DataFrame:
