@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from napari_dynaclr.annotation import annotate
 from napari_dynaclr.classification import classify
@@ -33,8 +34,8 @@ TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
 MOCK_WELL = "A/2"
 CLICKS = 40
-_EDGE = 16
-"""Pixels; about the radius of a nucleus."""
+_NEAR = 5
+"""Pixels between the centres of a nucleus and of its outline."""
 _STAIN_EVERY = 6
 """Every so many time points are enough to measure the stain: each is segmented twice."""
 NETWORKS = ("torch", "timm", "safetensors")
@@ -101,7 +102,7 @@ def run_demo(
     project(dataset, params("project", "pca", embedding=shown), job)
     clicks = home / "clicks.csv"
     states = pd.read_csv(truth / "annotations.csv")
-    write_csv(clicks, simulated_clicks(_whole(states, dataset.fovs[0].shape[2:])))
+    write_csv(clicks, simulated_clicks(_outlined(states, dataset)))
     points = params("annotate", path=str(clicks), task="infection", annotator="demo")
     annotate(dataset, points, job)
     table = pd.concat(
@@ -129,13 +130,17 @@ def run_demo(
     return DemoResult(dataset, table, written)
 
 
-def _whole(states: pd.DataFrame, size: tuple[int, int]) -> pd.DataFrame:
-    """Leave out cells that are cut by the edge of the image: nobody would click them."""
-    inside = [
-        states[axis].between(_EDGE, side - 1 - _EDGE)
-        for axis, side in zip(("y", "x"), size, strict=True)
-    ]
-    return states[inside[0] & inside[1]]
+def _outlined(states: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Keep cells that were found: a person clicks what is outlined."""
+    found = []
+    for fov in dataset.fovs:
+        nodes = dataset.workspace.tracks(fov)
+        mine = states[states["fov_name"] == fov.name]
+        for t, cells in mine.groupby("t"):
+            there = nodes.loc[nodes["t"] == t, ["y", "x"]].to_numpy()
+            distance, _ = cKDTree(there).query(cells[["y", "x"]].to_numpy())
+            found.append(cells[distance <= _NEAR])
+    return pd.concat(found).sort_index()
 
 
 def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) -> pd.DataFrame:
