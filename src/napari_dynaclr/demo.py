@@ -140,7 +140,8 @@ def _outlined(states: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
             there = nodes.loc[nodes["t"] == t, ["y", "x"]].to_numpy()
             distance, _ = cKDTree(there).query(cells[["y", "x"]].to_numpy())
             found.append(cells[distance <= _NEAR])
-    return pd.concat(found).sort_index()
+    chosen: pd.DataFrame = pd.concat(found).sort_index()
+    return chosen
 
 
 def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) -> pd.DataFrame:
