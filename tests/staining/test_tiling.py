@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def test_padding_reaches_the_next_multiple_and_no_further(length, multiple):
 def test_neighbours_share_at_least_the_overlap():
     found = tiles((320, 64), 128, 40, 32)
     rows = [one.y for one in found]
-    assert all(a.stop - b.start >= 64 for a, b in zip(rows, rows[1:], strict=False))
+    assert all(a.stop - b.start >= 64 for a, b in pairwise(rows))
     assert {one.x for one in found} == {slice(0, 64)}
     # At the edge of a tile inside the frame its neighbour decides, at the edge of the frame it.
     assert found[0].weights[-1].max() < 0.01

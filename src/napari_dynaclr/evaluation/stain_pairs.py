@@ -35,13 +35,13 @@ class PairsParams(Params):
         (),
         title="Virtual stains",
         description="Virtually stained channels; all that are named *_prediction if left out.",
-        json_schema_extra={"choices": "channels"},
+        json_schema_extra={"choices": "channels", "advanced": True},
     )
     experimental: tuple[str, ...] = Field(
         (),
         title="Experimental stains",
         description="What each is compared with, in the same order; found by name if left out.",
-        json_schema_extra={"choices": "channels", "ordered": True},
+        json_schema_extra={"choices": "channels", "ordered": True, "advanced": True},
     )
     truth: str = Field(
         "",
@@ -54,13 +54,14 @@ class PairsParams(Params):
         "",
         title="Channel",
         description="Channel of the true labels; the one named after nuclei if left out.",
+        json_schema_extra={"advanced": True},
     )
     segmented: str = Field(
         "",
         title="Segmented stain",
         description="Virtual stain whose cells are compared; the one named after nuclei if left "
         "out.",
-        json_schema_extra={"choices": "channels"},
+        json_schema_extra={"choices": "channels", "advanced": True},
     )
     diameter: float = Field(
         12.0,

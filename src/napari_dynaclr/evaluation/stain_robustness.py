@@ -42,21 +42,25 @@ class StainRobustnessParams(PairsParams):
         (1.0, 2.0, 4.0, 8.0),
         title="Blur (pixels)",
         description="Standard deviations of a Gaussian blur, in pixels.",
+        json_schema_extra={"advanced": True},
     )
     noise: tuple[float, ...] = Field(
         (0.25, 0.5, 1.0, 2.0),
         title="Noise",
         description="Standard deviations of added noise, as multiples of that of the image.",
+        json_schema_extra={"advanced": True},
     )
     contrast: tuple[float, ...] = Field(
         (0.5, 0.75, 1.5, 2.0),
         title="Contrast",
         description="Exponents of intensity between the image's minimum and maximum.",
+        json_schema_extra={"advanced": True},
     )
     magnification: tuple[float, ...] = Field(
         (0.5, 0.75, 1.5, 2.0),
         title="Magnification",
         description="Factors by which images, and the truth with them, are enlarged.",
+        json_schema_extra={"advanced": True},
     )
     time_points: int = Field(
         2,

@@ -1,4 +1,4 @@
-"""Run a network over windows of whole frames: tiles as large as fit, and what they need of memory."""
+"""Run a network over windows of whole frames, in tiles as large as memory allows."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Inference:
                 size = (*answer.shape[:-2], *shape)
                 whole = torch.zeros(size, dtype=answer.dtype, device=pixels.device)
             whole[..., part.y, part.x] += answer.to(pixels.device)
-        assert whole is not None  # noqa: S101 there is a tile for every frame
+        assert whole is not None  # there is a tile for every frame
         return whole
 
     def _compute(self, part: torch.Tensor) -> torch.Tensor:

@@ -49,7 +49,8 @@ class StainParams(Params):
         "auto",
         title="Network",
         description="Published network, downloaded on first use: VSCyto2D stains slice by slice, "
-        "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish. auto takes VSCyto3D "
+        "VSCyto3D stacks of cultured cells, VSNeuromast those of zebrafish; simulated-cells is for "
+        "the simulated sample. auto takes that one there, else VSCyto3D "
         f"for stacks of {_DEEP} slices or more and VSCyto2D for all else; none is for weights of "
         "your own.",
     )
@@ -74,8 +75,11 @@ class StainParams(Params):
     z_stride: int = Field(
         1,
         title="Z stride",
+        # Measured with a network of 15 slices, trained on simulated stacks: docs/staining.md.
         description="Slices from one window to the next along Z, where the network sees stacks. 1 "
-        "averages most predictions of each slice, as Cytoland does; n is n times as fast.",
+        "averages as many predictions of each slice as Cytoland does. Others take fewer windows: "
+        "their stain correlated with that of 1 by 0.999 at stride 2, 0.998 at 3, 0.993 at 5 and "
+        "0.965 at 15 (15 slices, simulated).",
         ge=1,
         le=100,
     )

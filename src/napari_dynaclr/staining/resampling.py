@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch.nn.functional import interpolate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import torch
     from numpy.typing import NDArray
 
 
@@ -46,8 +46,10 @@ class Restack:
 
     @cached_property
     def _shares(self) -> list[tuple[int, NDArray[np.float64]]]:
-        """First slice that each new one is made from, and the shares; a triangle as wide as
-        the larger of both spacings, as in :func:`resize`."""
+        """First slice that each new one is made from, and the shares.
+
+        They are a triangle as wide as the larger of both spacings, as in :func:`resize`.
+        """
         ratio = self.before / self.after
         reach = max(ratio, 1.0)
         found = []

@@ -397,7 +397,7 @@ class _Stack:
         if self._end is None:
             for _ in self:
                 pass
-        assert self._end is not None  # noqa: S101 the loop above ends with it
+        assert self._end is not None  # the loop above ends with it
         return self._end
 
 

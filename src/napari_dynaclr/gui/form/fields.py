@@ -159,12 +159,32 @@ class TextsEditor(Editor):
         """Return the texts, without the spaces around them."""
         return split(self._line.text())
 
-    def set_value(self, value: Sequence[str | float]) -> None:
-        """Show some texts, or numbers, which are told from texts when the form is read."""
-        self._line.setText(join([f"{one:g}" if isinstance(one, float) else one for one in value]))
+    def set_value(self, value: Sequence[str]) -> None:
+        """Show some texts."""
+        self._line.setText(join(value))
 
     def _say(self) -> None:
         self.edited.emit()
+
+
+class NumbersEditor(TextsEditor):
+    """Several numbers in a line, with commas between them."""
+
+    def value(self) -> tuple[Any, ...]:
+        """Return the numbers; a text that is none is returned as it is, to be refused."""
+        return tuple(float(text) if _is_number(text) else text for text in super().value())
+
+    def set_value(self, value: Sequence[Any]) -> None:
+        """Show some numbers, all their digits."""
+        super().set_value([str(number).removesuffix(".0") for number in value])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 class PathEditor(Editor):
