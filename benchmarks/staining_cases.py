@@ -75,6 +75,11 @@ class Case:
         return HOME / f"{self.images}.zarr"
 
     @property
+    def making(self) -> Path:
+        """The plate until its statistics are written."""
+        return HOME / f"{self.images}.making.zarr"
+
+    @property
     def workspace(self) -> Path:
         return HOME / f"{self.images}.dynaclr"
 
@@ -102,9 +107,9 @@ CASES = {
     case.name: case
     for case in (
         Case("small-300", "small VSCyto3D", 1, (300, 300), 30, STRIDES),
-        Case("3d-300", "VSCyto3D", 1, (300, 300), 30, (1, 5)),
-        Case("3d-600", "VSCyto3D", 1, (600, 600), 20),
-        Case("3d-512", "VSCyto3D", 1, (512, 512), 20),
+        Case("3d-300", "VSCyto3D", 1, (300, 300), 20),
+        Case("3d-600", "VSCyto3D", 1, (600, 600), 17),
+        Case("3d-512", "VSCyto3D", 1, (512, 512), 17),
         Case("unext2-350", "UNeXt2", 1, (350, 350), 12),
         Case("2d-1022", "VSCyto2D", 2, (1022, 1024), 1),
     )

@@ -42,19 +42,17 @@ def prepare(case: Case) -> None:
 
     made = simulated(case, 0, max(case.size), case.time_points)
     height, width = case.size
-    half = HOME / "making.zarr"
-    shutil.rmtree(half, ignore_errors=True)
+    shutil.rmtree(case.making, ignore_errors=True)
     with (
         open_ome_zarr(made, mode="r") as source,
         open_ome_zarr(
-            half, layout="hcs", mode="w-", channel_names=source.channel_names, version="0.5"
+            case.making, layout="hcs", mode="w-", channel_names=source.channel_names, version="0.5"
         ) as plate,
     ):
         _, first = next(iter(source.positions()))
         pixels = first["0"][..., :height, :width]
         fov = plate.create_position("A", "1", "0")
         fov.create_image("0", pixels, chunks=(1, 1, 1, height, width))
-    half.rename(case.plate)
 
 
 def train(case: Case) -> None:
@@ -80,10 +78,11 @@ def train(case: Case) -> None:
         learning_rate=0.002,
         patch_size=128,
         batch_size=4,
-        patches=160,
-        epochs=30,
+        l1=1.0,
+        augment=False,
+        patches=400,
+        epochs=20,
         minutes=MINUTES,
-        held_out=0.0,
     )
     nd.train(dataset, params)
     shutil.copy(dataset.workspace.trained("small"), case.trained)

@@ -26,7 +26,8 @@ def prepare(case: Case) -> None:
     """Let VisCy write its statistics into the plate, as `viscy preprocess` does."""
     from viscy_utils.meta_utils import generate_normalization_metadata
 
-    generate_normalization_metadata(case.plate, num_workers=1)
+    generate_normalization_metadata(case.making, num_workers=1)
+    case.making.rename(case.plate)
 
 
 def weights(case: Case) -> None:
