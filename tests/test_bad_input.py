@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
-from commands import digest, refused, strays, succeed
+from commands import digest, refused, run, strays, succeed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,6 +153,47 @@ def test_a_truncated_chunk(make_plate, version, keep):
 def test_a_missing_image_array(plate_copy):
     shutil.rmtree(plate_copy / "A/1/1/0")
     assert "lacks its image array '0': the dataset is incomplete" in refused("segment", plate_copy)
+
+
+def test_a_stain_of_a_truncated_chunk(make_plate, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    from napari_dynaclr.staining.architecture import StainerConfig
+    from napari_dynaclr.staining.checkpoint import save_stainer
+    from napari_dynaclr.staining.network import build
+
+    save_stainer(
+        tmp_path / "w.safetensors",
+        build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1)),
+        {"normalization": "mean-std"},
+    )
+    images = np.random.default_rng(0).integers(1, 999, (3, 1, 1, 64, 64)).astype(np.uint16)
+    plate = make_plate("cut.zarr", {"A/1/0": images, "A/1/1": images}, channels=("Phase",))
+    chunk = plate / "A/1/0/0/1/0/0/0/0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:100])
+    args = ["stain", plate, "--preset", "none", "--weights", tmp_path / "w.safetensors"]
+    said = refused(*args)
+    assert said.startswith("Cannot read FOV A/1/0, time point 1, channel Phase: ")
+    assert said.endswith("All else is stained: run again to stain the rest.")
+    home = plate.with_name("cut.dynaclr")
+    assert (home / "stain.zarr/A/1/1/stain.csv").exists()
+    assert not (home / "stain.zarr/A/1/0").exists()
+    chunk.write_bytes(whole)
+    assert run(*args).code == 0  # its notes go to stderr
+    assert (home / "stain.zarr/A/1/0/stain.csv").exists()
+
+
+def test_weights_that_do_not_stain(plate, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    (tmp_path / "cat.ckpt").write_text("meow")
+    home = tmp_path / "new.dynaclr"
+    for args, says in (
+        (["--preset", "none"], "Name a weights file"),
+        (["--preset", "none", "--weights", tmp_path / "none.ckpt"], "is no file: check the path"),
+        (["--weights", tmp_path / "cat.ckpt"], "is no checkpoint: choose a .ckpt or .pt"),
+        (["--channel", "GFP"], "has no channel 'GFP' to stain from: choose one of Phase, Nuclei"),
+    ):
+        assert says in refused("stain", plate, "--workspace", home, *args)
 
 
 # -- tables ------------------------------------------------------------------------

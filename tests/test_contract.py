@@ -9,13 +9,14 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 
-from napari_dynaclr import Job, open_dataset
+from napari_dynaclr import Job, open_dataset, stain
 from napari_dynaclr.core.errors import Cancelled
-from napari_dynaclr.core.registry import METHODS, STAGES
+from napari_dynaclr.core.registry import METHODS, STAGES, parse
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, TRACK_COLUMNS
 
 FOV = "B/1/0"
 COLUMNS = {
+    "stain": ["fov_name", "t", "frame"],
     "segment": ["fov_name", "t", "cells"],
     "track": ["fov_name", *TRACK_COLUMNS],
     "train": ["epoch", "loss"],
@@ -27,6 +28,7 @@ COLUMNS = {
 }
 # Where a stage leaves its results; runs.jsonl grows with every run and tells nothing.
 RESULTS = {
+    "stain": ["stain.zarr", "progress/stain"],
     "segment": ["segmentation.zarr", "progress/segmentation"],
     "track": ["tracks.zarr", "progress/tracks"],
     "train": ["weights"],
@@ -49,7 +51,8 @@ every_method = pytest.mark.parametrize(
             marks=[
                 *([pytest.mark.slow] if (m.stage, m.name) in SLOW else []),
                 pytest.mark.skipif(
-                    m.extra == "torch" and not NETWORKS, reason="the extra 'torch' is missing"
+                    (m.extra == "torch" or m.name == "staining") and not NETWORKS,
+                    reason="the extra 'torch' is missing",
                 ),
             ],
         )
@@ -75,6 +78,14 @@ def encoders(tmp_path_factory):
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
         if name == "imagenet":
             torch.save(timm.create_model("convnext_tiny").state_dict(), path)
+        elif name == "cytoland":
+            from napari_dynaclr.staining.architecture import StainerConfig
+            from napari_dynaclr.staining.checkpoint import save_stainer
+            from napari_dynaclr.staining.network import build
+
+            network = build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1))
+            targets = ["nuclei_prediction", "membrane_prediction"]
+            save_stainer(path, network, {"target_channels": targets, "normalization": "mean-std"})
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -88,7 +99,9 @@ def encoders(tmp_path_factory):
 @pytest.fixture
 def weights(method, encoders):
     """A file of weights, for the methods that need one."""
-    return encoders(method.name) if method.stage == "embed" and method.extra else ""
+    if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
+        return encoders("cytoland")
+    return encoders(method.name) if method.stage in ("stain", "embed") and method.extra else ""
 
 
 @pytest.fixture
@@ -106,8 +119,16 @@ def settings(truth, tmp_path, weights):
             table.to_csv(tmp_path / "iohub.csv", index=False)
             dead = table.assign(cell_death_state="dead")
             dead.to_csv(tmp_path / "dead.csv", index=False)
+        if method.stage == "evaluate" and method.name.startswith("stain"):
+            given = {"preset": "none", "weights": weights, "device": "cpu"}
+            stain(dataset, parse("stain", "cytoland", given))
+        few = {"noise": [], "contrast": [], "magnification": [], "time_points": 1}
         true_states = {"truth": str(truth / "annotations.csv")}
         given = {
+            ("stain", "cytoland"): (
+                {"preset": "none", "weights": weights, "device": "cpu"},
+                {"normalization": "median-iqr"},
+            ),
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
@@ -143,6 +164,9 @@ def settings(truth, tmp_path, weights):
             ("evaluate", "tracking"): ({"truth": str(truth)}, {"channel": "cell_labels"}),
             ("evaluate", "divisions"): ({}, {"frames": 2}),
             ("evaluate", "robustness"): ({}, {"swaps": 0.1}),
+            ("evaluate", "staining"): ({}, {"every": 3}),
+            ("evaluate", "stain-robustness"): ({**few, "blur": [2.0]}, {"blur": [4.0]}),
+            ("evaluate", "stain-features"): ({}, {"time_point": 1}),
             ("evaluate", "classification"): (true_states, {"radius": 0.5}),
         }.get((method.stage, method.name), ({}, None))
         kind = method.params_class()
@@ -203,6 +227,11 @@ def written(dataset, stage):
     return files
 
 
+def runs_of(method, dataset):
+    """What is recorded of a stage; what was needed for it may have run before."""
+    return [run for run in dataset.workspace.runs() if run["stage"] == method.stage]
+
+
 def half_written(dataset):
     """Temporary names that a reader could stumble over."""
     home = dataset.workspace.path
@@ -229,8 +258,8 @@ def test_a_run_returns_its_columns_and_records_itself_and_a_second_one_redoes_no
     assert len(table)
     if "fov_name" in table:
         # All annotations are returned, whichever FOVs were selected for the import.
-        assert set(table["fov_name"]) == {FOV} or method.stage == "annotate"
-    (run,) = dataset.workspace.runs()
+        assert set(table["fov_name"]) - {"mean"} == {FOV} or method.stage == "annotate"
+    (run,) = runs_of(method, dataset)
     assert (run["stage"], run["method"], run["status"]) == (method.stage, method.name, "finished")
     assert run["params"] == params.model_dump(mode="json")
     assert run["fovs"] == [FOV]
@@ -256,7 +285,7 @@ def test_cancelled_at_once_it_leaves_no_result_and_says_so(method, before, setti
         method.verb()(dataset, params, job)
     assert written(dataset, method.stage) == files
     assert not half_written(dataset)
-    (run,) = dataset.workspace.runs()
+    (run,) = runs_of(method, dataset)
     assert run["status"] == "cancelled"
     assert "error" not in run
 
@@ -276,6 +305,6 @@ def test_other_settings_do_it_again(method, before, settings):
         assert written(dataset, method.stage) != files
         changed = True
     assert changed
-    assert [run["params"] for run in dataset.workspace.runs()] == [
+    assert [run["params"] for run in runs_of(method, dataset)] == [
         p.model_dump(mode="json") for p in (params, others)
     ]

@@ -269,3 +269,34 @@ def test_kill_in_the_middle_of_convert(processes, tmp_path):
         assert [n for n in expected | found if found.get(n) != expected.get(n)] == [], moment
         assert strays(home) == []
         shutil.rmtree(home)
+
+
+@pytest.mark.slow
+def test_kill_in_the_middle_of_stain(processes, plate, tmp_path):
+    pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    from napari_dynaclr.staining.architecture import StainerConfig
+    from napari_dynaclr.staining.checkpoint import save_stainer
+    from napari_dynaclr.staining.network import build
+
+    weights = tmp_path / "w.safetensors"
+    network = build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1))
+    save_stainer(weights, network, {"normalization": "mean-std"})
+
+    def args(home: Path) -> list[str]:
+        more = ["--preset", "none", "--weights", str(weights), "--device", "cpu", "--fov", "A/1"]
+        return ["stain", str(plate), "--workspace", str(home), *more]
+
+    home = tmp_path / "killed.dynaclr"
+    count = whole(processes, home, args(home))
+    expected = read(home)
+    shutil.rmtree(home)
+    for moment in sorted(random.Random(2).sample(range(1, count), 5)):
+        process = spawn(processes, home, moment, args(home))
+        process.join(120)
+        assert process.exitcode == -9
+        let_time_pass(home)
+        whole(processes, home, args(home))
+        found = read(home)
+        assert [n for n in expected | found if found.get(n) != expected.get(n)] == [], moment
+        assert strays(home) in ([], [".partial"])
+        shutil.rmtree(home)

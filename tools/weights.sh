@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
-# Trains the small encoder for the simulated sample, src/napari_dynaclr/sample/encoder.safetensors,
-# with nothing but the project's own commands. Half an hour of training on two cores; stopped, it
-# goes on when it is run again. The plate it learns from (seed 1) is not the one of the demo (seed 0).
+# Trains the small networks for the simulated sample, src/napari_dynaclr/sample/{stainer,encoder}.safetensors,
+# with nothing but the project's own commands. About an hour on two cores; stopped, it goes on
+# when it is run again. The plate they learn from (seed 1) is not the one of the demo (seed 0).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 home=build/weights
 plate=$home/plate.zarr
+made=$home/plate.dynaclr/weights
 run() { .venv/bin/napari-dynaclr "$@"; }
 
 mkdir -p "$home"
 [ -e "$plate" ] || run simulate "$plate" --seed 1
+run train "$plate" --method staining --name stainer --targets Nuclei --targets Membrane \
+  --batch-size 8 --epochs 300 --minutes 20
 run segment "$plate" --channel Nuclei
 run track "$plate"
 run train "$plate" --name simulated --channels Phase --channels Sensor --border reflect \
   --batch-size 128 --epochs 200 --minutes 30
-cp "$home/plate.dynaclr/weights/simulated.safetensors" src/napari_dynaclr/sample/encoder.safetensors
+cp "$made/stainer.safetensors" src/napari_dynaclr/sample/stainer.safetensors
+cp "$made/simulated.safetensors" src/napari_dynaclr/sample/encoder.safetensors

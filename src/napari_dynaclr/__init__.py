@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
+    from napari_dynaclr.staining import stain
     from napari_dynaclr.tracking import track
 
 _WHERE = {
@@ -38,6 +39,7 @@ _WHERE = {
     "params": "core.registry",
     "simulate": "sample",
     "convert": "conversion",
+    "stain": "staining",
     "segment": "segmentation",
     "track": "tracking",
     "embed": "embedding",
@@ -66,6 +68,7 @@ __all__ = [
     "project",
     "segment",
     "simulate",
+    "stain",
     "track",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""The whole job on a simulated sample: from images to classified cells, with figures."""
+"""The whole job on a simulated sample: from label-free images to classified cells, with figures."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from napari_dynaclr.pictures import cells_picture, curve_picture, field_picture,
 from napari_dynaclr.projection import project
 from napari_dynaclr.sample import SimulateParams, simulate
 from napari_dynaclr.segmentation import segment
+from napari_dynaclr.staining import stain
 from napari_dynaclr.tracking import track
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
 MOCK_WELL = "A/2"
 CLICKS = 40
+_STAIN_EVERY = 6
+"""Every so many time points are enough to measure the stain: each is segmented twice."""
 NETWORKS = ("torch", "timm", "safetensors")
-"""What the learned embedding needs; without, there is that of engineered features only."""
+"""What staining and the learned embedding need; without, there are engineered features only."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,17 @@ def run_demo(
     if not plate.exists():
         simulate(plate, sample or SimulateParams(), job)
     dataset = open_dataset(plate)
-    segment(dataset, params("segment", channel="Nuclei"), job)
+    networks = _has_networks()
+    if networks:
+        stain(dataset, None, job)
+    nuclei = "nuclei_prediction" if networks else "Nuclei"
+    segment(dataset, params("segment", channel=nuclei), job)
     track(dataset, None, job)
-    embeddings = ["features", "dynaclr"] if _has_networks() else ["features"]
+    embeddings = ["features", "dynaclr"] if networks else ["features"]
     for name in embeddings:
-        embed(dataset, params("embed", name), job)
+        # The source's own channels: what is embedded is the same with and without the stain.
+        seen = {"channels": tuple(dataset.source_channels)} if name == "features" else {}
+        embed(dataset, params("embed", name, **seen), job)
     shown = embeddings[-1]
     project(dataset, params("project", embedding=shown), job)
     project(dataset, params("project", "pca", embedding=shown), job)
@@ -93,14 +102,16 @@ def run_demo(
     points = params("annotate", path=str(clicks), task="infection", annotator="demo")
     annotate(dataset, points, job)
     table = pd.concat(
-        [_measure_tracks(dataset, truth, job)]
+        ([_measure_stain(dataset, truth, job)] if networks else [])
+        + [_measure_tracks(dataset, truth, job)]
         + [_measure_embedding(dataset, truth, name, job) for name in embeddings],
         ignore_index=True,
     )
     write_csv(home / "results.csv", table)
     if shown == "features":
         job.note(
-            "The cells were embedded by engineered features: for the learned map, "
+            "The cells were segmented from the fluorescence of their nuclei and embedded by "
+            "engineered features: for virtual staining and the learned map, "
             "pip install 'napari-dynaclr[torch]', and run it again."
         )
     pictures = home / "pictures"
@@ -160,6 +171,21 @@ def _measure_tracks(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
     ):  # fmt: skip
         rows.append(_row(name, "all FOVs, mean", tracking[column].mean()))
         rows.append(_row(name, "all FOVs, worst", tracking[column].min()))
+    return pd.DataFrame(rows)
+
+
+def _measure_stain(dataset: Dataset, truth: Path, job: Job) -> pd.DataFrame:
+    """Compare the virtual with the simulated stain in wells that neither network has seen."""
+    settings = params("evaluate", "staining", truth=str(truth), every=_STAIN_EVERY)
+    found = evaluate(dataset.select([HELD_OUT_WELL]), settings, job)
+    mean = found[found["fov_name"] == "mean"].set_index("virtual")
+    where = f"virtual stain, well {HELD_OUT_WELL}"
+    rows = [
+        _row(f"{what} of {name.partition('_')[0]}", where, mean.loc[name, column])
+        for name in mean.index
+        for what, column in (("PCC", "pcc"), ("AP@0.5", "ap50"))
+        if pd.notna(mean.loc[name, column])
+    ]
     return pd.DataFrame(rows)
 
 

@@ -4,11 +4,20 @@ import hashlib
 import json
 import zipfile
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from napari_dynaclr import Job
 from napari_dynaclr.core.errors import Cancelled, InvalidInput
-from napari_dynaclr.core.weight_files import WeightKind, check_whole, sha256, weight_kind
+from napari_dynaclr.core.weight_files import (
+    METADATA,
+    WeightKind,
+    about_weights,
+    check_whole,
+    sha256,
+    weight_kind,
+)
 
 
 def archive(path, size=100_000):
@@ -93,3 +102,21 @@ def test_the_hash_is_that_of_the_whole_file(tmp_path):
         sha256(path, job)
     with pytest.raises(InvalidInput, match="is no file"):
         sha256(tmp_path / "absent")
+
+
+def test_a_file_of_ours_says_what_it_is_without_its_weights_being_read(tmp_path):
+    file = tmp_path / "mine.safetensors"
+    save_file({"a": np.ones(3)}, file, {METADATA: '{"depth": 5}'})
+    assert about_weights(file) == {"depth": 5}
+    save_file({"a": np.ones(3)}, file, {METADATA: "[1"})
+    assert about_weights(file) == {}
+    save_file({"a": np.ones(3)}, file)
+    assert about_weights(file) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\0\0\0\0\0\0\0[1, 2,3]", b"\xff" * 30])
+def test_of_what_is_no_such_file_nothing_is_known(tmp_path, content):
+    file = tmp_path / "other"
+    assert about_weights(file) == {}
+    file.write_bytes(content)
+    assert about_weights(file) == {}

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
+from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.evaluation.trajectories import Trajectories
 
 
@@ -45,3 +47,33 @@ def turning():
             vector[2 * track : 2 * track + 2] = np.cos(np.radians(t)), np.sin(np.radians(t))
             vectors.append(vector)
     return build(rows, vectors)
+
+
+def stain(dataset, make, channels=("nuclei_prediction", "membrane_prediction")):
+    """Write a virtual stain: ``make(fov, t, experimental)`` of both stains (C, Z, Y, X)."""
+    for fov in dataset.fovs:
+        dataset.workspace.prepare(dataset.channels)
+        writer = FovWriter(dataset.workspace, "stain", fov, "key", channels, np.float32)
+        for t, frame in fov.frames(["Nuclei", "Membrane"], allow_empty=True):
+            writer.write(t, make(fov, t, frame.astype(np.float32)))
+        writer.publish()
+    dataset.refresh()
+    return dataset
+
+
+@pytest.fixture(name="stain")
+def _stain():
+    return stain
+
+
+@pytest.fixture
+def stained(dataset):
+    """Two FOVs with a virtual stain: the experimental one, blurred, noisy, in other units."""
+    noise = np.random.default_rng(0)
+
+    def make(fov, t, frame):
+        smooth = gaussian_filter(frame, (0, 0, 1, 1))
+        scaled = (smooth - smooth.mean()) / smooth.std()
+        return scaled + noise.normal(0, 0.05, scaled.shape).astype(np.float32)
+
+    return stain(dataset.select(["A/1/0", "B/1/0"]), make)

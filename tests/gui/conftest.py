@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import fake_stain
 import pytest
 from plain import plain_bench, show, shut
 from qtpy.QtCore import QSettings
@@ -115,3 +116,11 @@ def fresh_bench(dataset, empty_bench, qtbot, idle) -> Workbench:
     qtbot.waitUntil(lambda: empty_bench.session.fov is not None, timeout=20_000)
     idle(empty_bench)
     return empty_bench
+
+
+@pytest.fixture
+def stain(monkeypatch) -> Iterator[fake_stain.Stain]:
+    """The only method of staining there is, a pretended one; it goes on when it is let."""
+    fake = fake_stain.install(monkeypatch)
+    yield fake
+    fake.steps.release(1000)

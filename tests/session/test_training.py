@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
+from dataclasses import astuple
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from napari_dynaclr.core.job import Figures
 from napari_dynaclr.session import Session
-from napari_dynaclr.session.training import Training, encoders, last_run, read_figures
+from napari_dynaclr.session.training import Kind, Training, kind_of, last_run, read_figures
+from napari_dynaclr.session.training import trained as networks
 
 
 def trained(first, last, **more):
@@ -47,15 +52,15 @@ def test_views_are_told_of_a_training():
 
 def test_figures_and_encoders_are_found_in_the_workspace(dataset):
     workspace = dataset.workspace
-    assert encoders(workspace) == []
+    assert networks(workspace).encoders == ()
     assert read_figures(workspace, "mine") is None
-    assert last_run(workspace) == ("", False)
+    assert last_run(workspace) == ("", False, "")
     folder = workspace.path / "weights" / "mine"
     folder.mkdir(parents=True)
     (folder / "metrics.csv").write_text("epoch,loss\n1,0.5\n")
     for name in ("b", "a"):
         (folder.parent / f"{name}.safetensors").touch()
-    assert [Path(one).stem for one in encoders(workspace)] == ["a", "b"]
+    assert [Path(one).stem for one in networks(workspace).encoders] == ["a", "b"]
     assert read_figures(workspace, "mine").to_dict("list") == {"epoch": [1], "loss": [0.5]}
 
 
@@ -75,5 +80,34 @@ def test_the_last_run_is_the_last_training(dataset):
         ("train", "second", "cancelled"),
         ("embed", "third", "finished"),
     ):
-        workspace.record({"stage": stage, "params": {"name": name}, "status": status})
-    assert last_run(workspace) == ("second", False)
+        entry = {"stage": stage, "method": "fcmae", "params": {"name": name}, "status": status}
+        workspace.record(entry)
+    assert last_run(workspace) == ("second", False, "fcmae")
+
+
+def test_networks_are_told_apart_by_what_their_files_say(dataset):
+    folder = dataset.workspace.path / "weights"
+    folder.mkdir(parents=True)
+    kinds = {
+        "encoder": {"backbone": "convnext_tiny"},
+        "stainer": {"stainer": {"kind": "unext2", "backbone": "convnextv2_tiny"}},
+        "masked": {"stainer": {"kind": "fcmae", "pretraining": True}},
+    }
+    for name, about in kinds.items():
+        metadata = {"napari_dynaclr": json.dumps(about)}
+        save_file({"a": np.zeros(1)}, folder / f"{name}.safetensors", metadata)
+    (folder / "cut.safetensors").write_bytes(b"\xff" * 20)
+    (folder / ".hidden.safetensors").touch()
+    found = networks(dataset.workspace)
+    stems = [[Path(one).stem for one in kind] for kind in astuple(found)]
+    assert stems == [["cut", "encoder"], ["cut", "stainer"], ["masked"]]
+    assert kind_of(folder / "none.safetensors") is Kind.UNKNOWN
+
+
+def test_only_the_newest_pictures_are_kept():
+    training = Training(Path("somewhere"), "mine", 10)
+    for epoch in (1, 2, 3):
+        shown = {} if epoch == 3 else {"Phase": np.full((2, 2), epoch, np.float32)}
+        training = training.plus(Figures(epoch, {"loss": 1.0}, shown))
+    assert training.pictures["Phase"].max() == 2
+    assert [dict(one.pictures) for one in training.figures] == [{}, {}, {}]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SUMMARY = {
     "simulate": "Make a simulated infection time-lapse with ground truth.",
     "convert": "Convert TIFF stacks or folders of TIFFs to OME-Zarr.",
+    "stain": "Stain nuclei and membranes virtually, from label-free images.",
     "segment": "Find the cells of every time point.",
     "track": "Link segmented cells over time.",
     "embed": "Embed every tracked cell at every time point.",

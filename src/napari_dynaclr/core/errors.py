@@ -26,6 +26,22 @@ class InvalidInput(DynaclrError):
     """The user's data or settings cannot be used as they are."""
 
 
+class UnreadablePixels(InvalidInput):
+    """Part of an image cannot be read; the rest can.
+
+    Parameters
+    ----------
+    message
+        The line for the user.
+    times
+        Time points concerned.
+    """
+
+    def __init__(self, message: str, times: range) -> None:
+        self.times = times
+        super().__init__(message)
+
+
 class MissingInput(DynaclrError):
     """A stage needs the result of another stage that has not been run.
 

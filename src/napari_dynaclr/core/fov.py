@@ -6,11 +6,11 @@ import lzma
 import math
 import zlib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
-from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
 from napari_dynaclr.core.multiscale import Multiscale, first_line, ome_attributes
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # What the codecs raise on a damaged chunk; zlib's and lzma's errors are plain exceptions.
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 
+
+_SLAB = 32 << 20
+"""Bytes of slices that are read at a time."""
 
 _GRID = 16
 """Spacing of the pixels that are looked at first, to see whether a frame is empty."""
@@ -88,6 +91,13 @@ class Fov:
     def source_channels(self) -> list[str]:
         """Names of the source's own channels."""
         return self._multiscale.channels
+
+    @property
+    def stained(self) -> list[str]:
+        """Names of the channels made by virtual staining; those that it can be asked for."""
+        if self._extra is None:
+            return []
+        return [name for name in self._extra.channels if name not in self._multiscale.channels]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -196,8 +206,53 @@ class Fov:
                 frame = data[:, t - here[0]]
                 if not allow_empty:
                     self._refuse_empty(frame, channels, t)
-                yield t, _fill_nan(frame) if fill_nan else frame
+                yield t, fill_gaps(frame) if fill_nan else frame
             position += len(here)
+
+    def reads_apart(self, channels: Sequence[str]) -> bool:
+        """Whether time points lie in chunks of their own.
+
+        Parameters
+        ----------
+        channels
+            Channels concerned.
+        """
+        return all(self.find(channel)[0].time_chunk == 1 for channel in channels)
+
+    def slabs(
+        self, channels: Sequence[str], t: int, most: int = _SLAB
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """Read one time point a few slices at a time, each source chunk once, as it is.
+
+        Parameters
+        ----------
+        channels
+            Channels to read, in this order.
+        t
+            The time point.
+        most
+            Bytes to read at a time, or as many as one chunk in Z holds.
+
+        Yields
+        ------
+        tuple
+            (first slice, array of shape (C, slices, Y, X)); NaN and empty slices are left.
+
+        Raises
+        ------
+        InvalidInput
+            For an unknown channel or time point, or a damaged chunk.
+        """
+        sources = [self.find(channel) for channel in channels]
+        count, depth, height, width = self.shape
+        if not 0 <= t < count:
+            raise InvalidInput(f"FOV {self.name} has no time point {t}: it has 0 to {count - 1}.")
+        whole = math.lcm(*(source.depth_chunk for source, _ in sources))
+        each = sum(source.array.dtype.itemsize for source, _ in sources) * height * width
+        step = whole * max(1, most // (whole * each))
+        for start in range(0, depth, step):
+            slices = slice(start, min(start + step, depth))
+            yield start, self._read(sources, channels, t, t + 1, slices)[:, 0]
 
     def _read(
         self,
@@ -216,10 +271,11 @@ class Fov:
                 found.append(source.read(start, stop, [sources[i][1] for i in here], slices))
             except UNREADABLE as error:
                 until = f"-{stop - 1}" if stop - start > 1 else ""
-                raise InvalidInput(
+                raise UnreadablePixels(
                     f"Cannot read FOV {self.name}, time point {start}{until}, channel "
                     f"{', '.join(names[i] for i in here)}: a chunk is damaged or unreadable "
-                    f"({first_line(error)}). Restore it from the original data."
+                    f"({first_line(error)}). Restore it from the original data.",
+                    range(start, stop),
                 ) from error
             places += here
         if len(found) == 1:
@@ -228,21 +284,53 @@ class Fov:
 
     def _refuse_empty(self, frame: NDArray[Any], channels: Sequence[str], t: int) -> None:
         for name, image in zip(channels, frame, strict=True):
-            few = image[:, ::_GRID, ::_GRID]
-            if (np.isfinite(few) & (few != 0)).any():
-                continue
-            finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
-            what = "NaN" if not finite.size else "zeros" if not finite.any() else ""
-            if what:
-                raise InvalidInput(
-                    f"FOV {self.name}, channel {name}, time point {t} holds nothing but {what}: "
-                    "restore the frame, or leave it out with empty_frames=skip where the "
-                    "method offers it."
-                )
+            if what := nothing_but(image):
+                self.refuse_empty(name, t, what)
+
+    def refuse_empty(self, channel: str, t: int, what: str) -> Never:
+        """Say that a frame is empty.
+
+        Parameters
+        ----------
+        channel, t
+            Which.
+        what
+            From :func:`nothing_but`.
+
+        Raises
+        ------
+        InvalidInput
+            Always.
+        """
+        raise InvalidInput(
+            f"FOV {self.name}, channel {channel}, time point {t} holds nothing but {what}: "
+            "restore the frame, or leave it out with empty_frames=skip where the method offers it."
+        )
 
 
-def _fill_nan(frame: NDArray[Any]) -> NDArray[Any]:
-    """Set NaN and infinite pixels to the median of the others."""
+def nothing_but(image: NDArray[Any]) -> str:
+    """Return "zeros" or "NaN" where an image holds nothing else, "" where it is one.
+
+    Parameters
+    ----------
+    image
+        Pixels, (Z, Y, X).
+    """
+    few = image[:, ::_GRID, ::_GRID]
+    if (np.isfinite(few) & (few != 0)).any():
+        return ""
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    return "NaN" if not finite.size else "" if finite.any() else "zeros"
+
+
+def fill_gaps(frame: NDArray[Any]) -> NDArray[Any]:
+    """Set NaN and infinite pixels to the median of the others, in place.
+
+    Parameters
+    ----------
+    frame
+        Images, one a channel: (C, ...).
+    """
     if frame.dtype.kind != "f" or np.isfinite(frame).all():
         return frame
     for image in frame:

@@ -172,6 +172,11 @@ class Multiscale:
         """Time points in one chunk, to be read together."""
         return int(self.array.chunks[0]) if self.axes.startswith("t") else 1
 
+    @property
+    def depth_chunk(self) -> int:
+        """Slices in one chunk, to be read together."""
+        return int(self.array.chunks[self.axes.index("z")]) if "z" in self.axes else 1
+
     def fingerprint(self, path: Path) -> str:
         """Hash the first chunk file of the image at ``path``; "" if it is not stored."""
         key = self.array.metadata.encode_chunk_key((0,) * self.array.ndim)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_dynaclr.core.atomic import write_text
-from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
+from napari_dynaclr.core.fov import fill_gaps
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.runs import source_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -88,6 +89,8 @@ def statistics(
     channels: Sequence[str],
     level: Level = "fov",
     job: Job | None = None,
+    *,
+    lenient: bool = False,
 ) -> dict[str, Any]:
     """Statistics of some channels of a FOV.
 
@@ -103,20 +106,27 @@ def statistics(
         "dataset", "fov", or "timepoint".
     job
         Progress of the pass over the pixels, where one is needed.
+    lenient
+        Leave out time points that cannot be read, where some can.
 
     Returns
     -------
     dict
         Channel -> statistics; for "timepoint", channel -> time point -> statistics.
+
+    Raises
+    ------
+    InvalidInput
+        If a chunk is damaged.
     """
     job = job or Job()
     name = f"{level}_statistics"
     stored = {channel: _from_source(fov, channel, name) for channel in channels}
     missing = [channel for channel, found in stored.items() if found is None]
     if missing and level == "dataset":
-        stored.update(_over_dataset(dataset, missing, job))
+        stored.update(_over_dataset(dataset, missing, job, lenient))
     elif missing:
-        computed = _of_fov(dataset, fov, missing, job)
+        computed = _of_fov(dataset, fov, missing, job, lenient)
         stored.update({channel: computed[channel][name] for channel in missing})
     return stored
 
@@ -141,14 +151,21 @@ def _usable(values: dict[str, Any], names: Sequence[str] = ("mean", "std")) -> b
         return False
 
 
-def _of_fov(dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
+def _of_fov(
+    dataset: Dataset, fov: Fov, channels: Sequence[str], job: Job, lenient: bool = False
+) -> dict[str, Any]:
     """Read a FOV's statistics from the workspace, computing what is not there."""
     file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
     stain = dataset.workspace.key("stain", fov)
     known = _load(file, fov, stain)
-    missing = [channel for channel in channels if channel not in known]
+    whole = 0 if lenient else fov.shape[0]
+    missing = [
+        channel
+        for channel in channels
+        if channel not in known or len(known[channel]["timepoint_statistics"]) < whole
+    ]
     if missing:
-        known.update(_compute(fov, missing, job))
+        known.update(_compute(fov, missing, job, lenient))
         dataset.workspace.prepare(dataset.channels)
         about = {"source": source_key(fov), "stain": stain, "channels": known}
         write_text(file, json.dumps(about))
@@ -171,14 +188,64 @@ def _load(file: Path, fov: Fov, stain: str | None) -> dict[str, Any]:
     return {channel: known[channel] for channel in known if channel in fov.source_channels}
 
 
-def _compute(fov: Fov, channels: Sequence[str], job: Job) -> dict[str, Any]:
+def statistics_at(fov: Fov, channels: Sequence[str], t: int) -> dict[str, Statistics]:
+    """Statistics of one time point by channel, from its pixels.
+
+    Raises
+    ------
+    InvalidInput
+        If a chunk is damaged.
+    """
+    ((_, frame),) = _samples(fov, channels, [t], lenient=False)
+    return {name: summarize(sample) for name, sample in zip(channels, frame, strict=True)}
+
+
+def _samples(
+    fov: Fov, channels: Sequence[str], times: Iterable[int], lenient: bool
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read every 32nd pixel in Y and X of some time points, (C, Z, Y, X) each.
+
+    One damaged time point must not keep the others from being used: a lenient pass leaves it
+    out, and fails only if there is no other.
+    """
+    left = list(times)
+    failed: UnreadablePixels | None = None
+    found = 0
+    while left:
+        try:
+            for t, sample in _sampled(fov, channels, list(left)):
+                yield t, sample
+                left.remove(t)
+                found += 1
+        except UnreadablePixels as error:
+            if not lenient:
+                raise
+            failed = error
+            left = [t for t in left if t not in error.times]
+    if failed is not None and not found:
+        raise failed
+
+
+def _sampled(
+    fov: Fov, channels: Sequence[str], times: Sequence[int]
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read in slabs where that is possible, so that a deep stack need not fit into memory."""
+    if not fov.reads_apart(channels):
+        for t, frame in fov.frames(channels, times, allow_empty=True):
+            yield t, frame[:, :, ::GRID, ::GRID]
+        return
+    for t in times:
+        parts = [slab[:, :, ::GRID, ::GRID].copy() for _, slab in fov.slabs(channels, t)]
+        yield t, fill_gaps(np.concatenate(parts, axis=1))
+
+
+def _compute(fov: Fov, channels: Sequence[str], job: Job, lenient: bool) -> dict[str, Any]:
     """One pass over a FOV; per time point a sample, summarised before the next."""
     per_time: dict[str, dict[int, Statistics]] = {channel: {} for channel in channels}
     sketches: dict[str, list[NDArray[np.floating]]] = {channel: [] for channel in channels}
-    frames = fov.frames(channels, allow_empty=True)
-    for t, frame in job.track(frames, f"statistics {fov.name}", total=fov.shape[0]):
-        for channel, image in zip(channels, frame, strict=True):
-            sample = image[:, ::GRID, ::GRID]
+    samples = _samples(fov, channels, range(fov.shape[0]), lenient)
+    for t, frame in job.track(samples, f"statistics {fov.name}", total=fov.shape[0]):
+        for channel, sample in zip(channels, frame, strict=True):
             per_time[channel][t] = summarize(sample)
             sketches[channel].append(np.percentile(sample, _SKETCH))
     return {
@@ -241,16 +308,26 @@ def _pooled_quantiles(
     return np.asarray(np.percentile(values, _SKETCH, weights=each, method="inverted_cdf"))
 
 
-def _over_dataset(dataset: Dataset, channels: Sequence[str], job: Job) -> dict[str, Statistics]:
+def _over_dataset(
+    dataset: Dataset, channels: Sequence[str], job: Job, lenient: bool = False
+) -> dict[str, Statistics]:
     """Pool over all FOVs, chosen or not: what is chosen must not change the scale."""
     known = dataset.whole.pooled
     missing = [channel for channel in channels if channel not in known]
     if missing:
-        fovs = dataset.whole.fovs
-        per_fov = [
-            _of_fov(dataset, fov, missing, job)
-            for fov in job.track(fovs, "statistics of the dataset")
-        ]
+        fovs: list[Fov] = []
+        per_fov: list[dict[str, Any]] = []
+        failed: UnreadablePixels | None = None
+        for fov in job.track(dataset.whole.fovs, "statistics of the dataset"):
+            try:
+                per_fov.append(_of_fov(dataset, fov, missing, job, lenient))
+                fovs.append(fov)
+            except UnreadablePixels as error:
+                if not lenient:
+                    raise
+                failed = error
+        if failed is not None and not fovs:
+            raise failed
         for channel in missing:
             known[channel] = pool(
                 [entry[channel]["fov_statistics"] for entry in per_fov],

@@ -47,6 +47,8 @@ class FovWriter:
         Data type of the pixels.
     inputs
         Keys of the earlier results of the FOV that this one is made from.
+    slices
+        Slices in a chunk; all of a stack by default.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class FovWriter:
         channels: Sequence[str],
         dtype: DTypeLike = np.uint32,
         inputs: dict[str, str] | None = None,
+        slices: int | None = None,
     ) -> None:
         self._workspace, self._result, self._fov, self._key = workspace, result, fov, key
         self._channels = list(channels)
@@ -66,14 +69,16 @@ class FovWriter:
         self._image = self._folder / "image"
         self._progress = self._folder / "progress.json"
         if not (self._progress.exists() and self._image.is_dir()):
-            self._create(np.dtype(dtype))
+            self._create(np.dtype(dtype), slices)
         self._array = self._open()
-        self.notes = list(json.loads(self._progress.read_text(encoding="utf-8")))
+        self.notes: list[Any] = list(json.loads(self._progress.read_text(encoding="utf-8")))
 
-    def _create(self, dtype: np.dtype[np.generic]) -> None:
+    def _create(self, dtype: np.dtype[np.generic], slices: int | None) -> None:
         from iohub.ngff import TransformationMeta, open_ome_zarr
 
         t, z, y, x = self._fov.shape
+        # A result in slices is read one by one, and whole (VisCy's chunks); a label image in 2D.
+        side = 1024 if slices is None else max(y, x)
         scale = TransformationMeta(
             type="scale", scale=[self._fov.frame_interval or 1.0, 1.0, *self._fov.scale]
         )
@@ -89,7 +94,7 @@ class FovWriter:
                 "0",
                 shape=(t, len(self._channels), z, y, x),
                 dtype=dtype,
-                chunks=(1, 1, z, min(y, 1024), min(x, 1024)),
+                chunks=(1, 1, slices or z, min(y, side), min(x, side)),
                 transform=[scale],
             )
         write_text(self._progress, "[]")
@@ -104,22 +109,73 @@ class FovWriter:
         """First time point still to be written."""
         return len(self.notes)
 
-    def write(self, t: int, frame: NDArray[np.generic], note: int = 0) -> None:
+    @property
+    def missing(self) -> list[int]:
+        """Time points still to be written: those left out, and those after the last one."""
+        left_out = [t for t, note in enumerate(self.notes) if note is None]
+        return [*left_out, *range(self.next_time, self._fov.shape[0])]
+
+    def write(self, t: int, frame: NDArray[np.generic], note: Any = 0) -> None:
         """Write one time point and note that it is there.
 
         Parameters
         ----------
         t
-            :attr:`next_time`; time points come in order.
+            :attr:`next_time`, or one that was left out; time points come in order.
         frame
             Pixels, (C, Z, Y, X).
         note
-            A figure to keep for this time point, found again in :attr:`notes`.
+            What to keep for this time point, found again in :attr:`notes`; what JSON can hold.
         """
-        if t != self.next_time:
-            raise ValueError(f"time point {t} out of order: {self.next_time} is next")
+        self._check_order(t)
         self._array[t] = frame
-        self.notes.append(note)
+        self.finish(t, note)
+
+    def write_slices(self, t: int, start: int, slices: NDArray[np.generic]) -> None:
+        """Write some slices of a time point, which counts once :meth:`finish` is called.
+
+        Parameters
+        ----------
+        t
+            As for :meth:`write`.
+        start
+            The first of the slices.
+        slices
+            Pixels, (C, some slices, Y, X).
+        """
+        self._check_order(t)
+        self._array[t, :, start : start + slices.shape[1]] = slices
+
+    def finish(self, t: int, note: Any = 0) -> None:
+        """Note that all slices of a time point are there.
+
+        Parameters
+        ----------
+        t, note
+            As for :meth:`write`.
+        """
+        self._check_order(t)
+        self._set_note(t, note)
+
+    def leave_out(self, t: int) -> None:
+        """Go on without a time point that cannot be made now; a later run makes it.
+
+        Parameters
+        ----------
+        t
+            As for :meth:`write`.
+        """
+        self._check_order(t)
+        self._set_note(t, None)
+
+    def _check_order(self, t: int) -> None:
+        if t not in self.missing:
+            raise ValueError(f"time point {t} is there already")
+        if t > self.next_time:
+            raise ValueError(f"time point {t} out of order: {self.next_time} is next")
+
+    def _set_note(self, t: int, note: Any) -> None:
+        self.notes[t : t + 1] = [note]
         write_text(self._progress, json.dumps(self.notes))
 
     def part(self, t: int) -> Part:
@@ -133,7 +189,14 @@ class FovWriter:
         ----------
         tables
             CSV files to lie beside the image, by file name.
+
+        Raises
+        ------
+        ValueError
+            If time points are missing.
         """
+        if self.missing:
+            raise ValueError(f"time points {self.missing} are missing")
         for name, table in (tables or {}).items():
             write_csv(self._image / name, table)
         for stray in list(self._image.rglob("*")):

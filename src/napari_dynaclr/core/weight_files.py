@@ -9,13 +9,16 @@ import hashlib
 import json
 import zipfile
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.job import Job
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+METADATA = "napari_dynaclr"
+"""Name in a safetensors file of what it says of itself, as JSON."""
 
 _BLOCK = 1 << 22
 
@@ -100,16 +103,42 @@ def _whole_archive(path: Path, contents: bool, job: Job) -> bool:
 
 def _safetensors_size(path: Path) -> int:
     """Size that a safetensors file should have by its header; -1 if that cannot be read."""
+    try:
+        length, header = _safetensors_header(path)
+        ends = [int(e["data_offsets"][1]) for n, e in header.items() if n != "__metadata__"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return -1
+    return 8 + length + max(ends, default=0)
+
+
+def _safetensors_header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Length of the header of a safetensors file, and what it says.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > path.stat().st_size:
-            return -1
-        try:
-            header = json.loads(file.read(length))
-            ends = [int(e["data_offsets"][1]) for n, e in header.items() if n != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return -1
-    return 8 + length + max(ends, default=0)
+            raise ValueError("cut short")
+        return length, dict(json.loads(file.read(length)))
+
+
+def about_weights(path: Path) -> dict[str, Any]:
+    """Return what a safetensors file of this project says of itself, read off its header.
+
+    Returns
+    -------
+    dict
+        Shape of the network and what it takes; empty for other files, and for none.
+    """
+    try:
+        metadata = _safetensors_header(path)[1]["__metadata__"]
+        return dict(json.loads(metadata[METADATA]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def sha256(path: Path, job: Job | None = None) -> str:

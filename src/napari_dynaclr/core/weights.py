@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 _VISCY = "https://public.czbiohub.org/comp.micro/viscy"
 _PACKAGED = "package:"
+# What viscy-models makes these networks of, under its own names.
 _FCMAE = {"in_channels": 1, "out_channels": 2, "encoder_blocks": (3, 3, 9, 3),
-          "dims": (96, 192, 384, 768), "decoder_conv_blocks": 2}  # fmt: skip
+          "dims": (96, 192, 384, 768), "decoder_conv_blocks": 2, "pretraining": False}  # fmt: skip
 _UNEXT2 = {"in_channels": 1, "out_channels": 2, "backbone": "convnextv2_tiny",
            "decoder_mode": "pixelshuffle", "head_expansion_ratio": 4,
            "head_pool": True}  # fmt: skip
+_STAINS = {"target_channels": ("nuclei_prediction", "membrane_prediction"), "statistics": "fov"}
 
 
 @dataclass(frozen=True)
@@ -95,33 +97,85 @@ PRESETS = {
                 "normalization": ("mean-std", "cell-percentiles"),
             },
         ),
+        # Of the stainers, any one label-free channel is the source. Sizes are (z, y, x) um.
+        # Trained on a simulated plate by `make weights`.
+        Preset(
+            "simulated-cells",
+            "stain",
+            f"{_PACKAGED}sample/stainer.safetensors",
+            "fcmae",
+            {
+                **_STAINS,
+                "sample_channels": ("Phase", "Nuclei", "Membrane", "Sensor"),
+                "in_channels": 1,
+                "out_channels": 2,
+                "stem_kernel_size": (1, 2, 2),
+                "in_stack_depth": 1,
+                "normalization": "mean-std",
+                "voxel_size": (None, 0.55, 0.55),
+                "patch_size": 128,
+            },
+        ),
         Preset(
             "VSCyto2D",
             "stain",
             f"{_VISCY}/VS_models/VSCyto2D/VSCyto2D/epoch=399-step=23200.ckpt",
             "fcmae",
-            {**_FCMAE, "stem_kernel_size": (1, 2, 2), "in_stack_depth": 1, "pretraining": False},
+            {
+                **_FCMAE,
+                **_STAINS,
+                "stem_kernel_size": (1, 2, 2),
+                "in_stack_depth": 1,
+                "normalization": "mean-std",
+                "voxel_size": (None, 0.325, 0.325),
+                "patch_size": 256,
+            },
         ),
+        # Public sources disagree on its normalisation: the paper's is chosen here, but by FOV.
         Preset(
             "VSCyto3D",
             "stain",
             f"{_VISCY}/VS_models/VSCyto3D/epoch=83-step=14532-loss=0.492.ckpt",
             "fcmae",
-            {**_FCMAE, "stem_kernel_size": (5, 4, 4), "in_stack_depth": 15, "pretraining": False},
+            {
+                **_FCMAE,
+                **_STAINS,
+                "stem_kernel_size": (5, 4, 4),
+                "in_stack_depth": 15,
+                "normalization": "median-iqr",
+                "voxel_size": (0.2, 0.1, 0.1),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "VSCyto3D-UNeXt2",
             "stain",
             f"{_VISCY}/VS_models/VSCyto3D/epoch=48-step=18130.ckpt",
             "unext2",
-            {**_UNEXT2, "in_stack_depth": 5, "stem_kernel_size": (5, 4, 4)},
+            {
+                **_UNEXT2,
+                **_STAINS,
+                "in_stack_depth": 5,
+                "stem_kernel_size": (5, 4, 4),
+                "normalization": "median-iqr",
+                "voxel_size": (0.2, 0.1, 0.1),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "VSNeuromast",
             "stain",
             f"{_VISCY}/VS_models/VSNeuromast/epoch=64-step=24960.ckpt",
             "unext2",
-            {**_UNEXT2, "in_stack_depth": 21, "stem_kernel_size": (7, 4, 4)},
+            {
+                **_UNEXT2,
+                **_STAINS,
+                "in_stack_depth": 21,
+                "stem_kernel_size": (7, 4, 4),
+                "normalization": "median-iqr",
+                "voxel_size": (0.25, 0.108, 0.108),
+                "patch_size": 384,
+            },
         ),
         Preset(
             "ConvNeXt-Tiny-ImageNet",
@@ -190,6 +244,18 @@ def local_weights(path: str | Path, job: Job | None = None) -> Weights:
     return Weights(file, sha256(file, job))
 
 
+def is_packaged(preset: Preset) -> bool:
+    """Whether published weights have come with this package."""
+    return preset.url.startswith(_PACKAGED)
+
+
+def stored_at(preset: Preset) -> Path:
+    """Return where published weights are kept, whether they are there or not."""
+    if is_packaged(preset):
+        return Path(__file__).parents[1] / preset.url.removeprefix(_PACKAGED)
+    return cache_folder() / preset.file_name
+
+
 def get_weights(preset: Preset, job: Job | None = None) -> Weights:
     """Return published weights, downloading them on first use.
 
@@ -209,11 +275,10 @@ def get_weights(preset: Preset, job: Job | None = None) -> Weights:
         If they cannot be downloaded, or are no longer those of the first use.
     """
     job = job or Job()
-    if preset.url.startswith(_PACKAGED):
-        root = Path(__file__).parents[1]
-        return local_weights(root / preset.url.removeprefix(_PACKAGED), job)
-    folder = cache_folder()
-    path, record = folder / preset.file_name, folder / f"{preset.file_name}.json"
+    path = stored_at(preset)
+    if is_packaged(preset):
+        return local_weights(path, job)
+    folder, record = path.parent, path.with_name(f"{path.name}.json")
     known = _recorded(record)
     expected = known.get("sha256")
     fetched = not path.exists()

@@ -34,7 +34,8 @@ def evaluate(
     -------
     pandas.DataFrame
         A table of the method's own; also written to ``evaluation/<method>.csv``. Methods
-        that draw leave ``evaluation/<method>.png`` beside it.
+        that draw leave ``evaluation/<method>.png`` beside it, those with further tables
+        ``evaluation/<method>-<name>.csv``.
 
     Raises
     ------
@@ -50,6 +51,8 @@ def evaluate(
         report: Report = method.load().measure(dataset, params, job)
         file = dataset.workspace.evaluation(method.name)
         write_csv(file, report.table)
+        for name, table in report.more.items():
+            write_csv(file.with_name(f"{method.name}-{name}.csv"), table)
         for name, figure in report.pictures.items():
             job.report("draw")
             picture = file.with_name(f"{method.name}{'-' * bool(name)}{name}.png")

@@ -20,7 +20,10 @@ class Report:
         The figures.
     pictures
         Pictures by what they show; an empty name for the one that stands for all.
+    more
+        Further tables by what they show.
     """
 
     table: pd.DataFrame
     pictures: dict[str, Figure] = field(default_factory=dict)
+    more: dict[str, pd.DataFrame] = field(default_factory=dict)

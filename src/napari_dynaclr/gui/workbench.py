@@ -27,7 +27,8 @@ from napari_dynaclr.core.registry import find_method, methods, resolve
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.latest import Latest
-from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
+from napari_dynaclr.gui.layers import STAIN, FovLayers, Scene, prepare, warm_up
+from napari_dynaclr.gui.layers.growing import GrowingImage
 from napari_dynaclr.gui.runner import Runner, RunState
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.registry import Method
     from napari_dynaclr.gui.runner import Run
 
-_NEW_LAYERS = {"segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
+_NEW_LAYERS = {"stain": {STAIN}, "segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
 """Layers that a stage makes anew."""
 
 _PAUSE = 1500
@@ -108,6 +109,8 @@ class Workbench(QObject):
         self._read_ahead_again = False
         self.proposals: dict[str, dict[str, Any]] = {}
         """Settings by stage, that the form of the stage takes when it is next seen."""
+        self.notes: dict[str, list[str]] = {}
+        """What the last run of a stage has said of its result, a sentence each, by stage."""
         self.embeddings: list[str] = []
         """Embeddings that the dataset has."""
         self.features: list[str] = []
@@ -163,6 +166,7 @@ class Workbench(QObject):
         for wish in (self._shows, self._loads, self._paints, self._goes):
             wish.stop()
         self._wanted, self._loaded = "", []
+        self.notes.clear()
         self.layers.clear()
         self.cache.clear()
         if self.session.dataset is not None:
@@ -314,23 +318,20 @@ class Workbench(QObject):
         def work(job: Job) -> Any:
             if method.extra == "torch":
                 load_triton()
-            result = method.verb()(dataset.select(fovs), params, job)
-            return result, job.notes
+            return method.verb()(dataset.select(fovs), params, job)
 
-        def done(found: tuple[Any, list[str]]) -> None:
-            result, notes = found
-            for note in notes:
-                self._say(note)
-            if then is not None:
-                then(result)
-
-        run = self.runner.start_stage(stage, work, done)
+        self.notes.pop(stage, None)
+        run = self.runner.start_stage(stage, work, then)
         run.made.connect(lambda part: self._part_made(part, dataset))
         if stage == "train":
-            self._watch(run, params, dataset)
+            self._watch(run, method, params, dataset)
 
         def ended() -> None:
             finished = run.state is RunState.FINISHED
+            if self._is_open(dataset):
+                self.notes[stage] = list(run.job.notes)
+            for note in run.job.notes:
+                self._say(note)
             self._stage_ended(stage, dataset, _embedding(method, params) if finished else "")
 
         run.ended.connect(ended)
@@ -349,11 +350,12 @@ class Workbench(QObject):
         self.proposals[stage] = values
         self.proposed.emit(stage)
 
-    def _watch(self, run: Run, params: Params, dataset: Dataset) -> None:
+    def _watch(self, run: Run, method: Method, params: Params, dataset: Dataset) -> None:
         """Keep the figures of a training, whoever looks at them and when."""
         session, about = self.session, params.model_dump()
         name, workspace = str(about.get("name", "")), dataset.workspace
-        session.set_training(Training(workspace.path, name, int(about.get("epochs", 0))))
+        epochs = int(about.get("epochs", 0))
+        session.set_training(Training(workspace.path, name, epochs, method=method.name))
 
         def measured(figures: Figures) -> None:
             if session.training is not None:
@@ -374,6 +376,9 @@ class Workbench(QObject):
         before, self._growing = self._growing, part.fov_name
         fov = self.session.fov
         if fov is not None and before == fov.name != part.fov_name:
+            if part.result == "stain" and self.session.dataset is not None:
+                self.session.dataset.refresh()  # it has channels that it did not have
+                self.layers.readmit({STAIN})
             self.show_fov(self._wanted, anew=True)
         self.layers.show_part(part)
 
@@ -427,9 +432,7 @@ class Workbench(QObject):
         scene = self.layers.scene
         if scene is None:
             return
-        frame, z = self.session.frame, scene.fov.shape[1] // 2
-        if self._axis() >= 0 and scene.fov.shape[1] > 1:
-            z = round(self.viewer.dims.point[self._axis() + 1] / scene.fov.scale[0])
+        frame, z = self.session.frame, self.slice_on_screen()
         images = self._images()
 
         def work(_job: Job) -> None:
@@ -446,6 +449,15 @@ class Workbench(QObject):
         self._reading_ahead = True
         self.runner.start("read ahead", work, done, failed=done, lane="ahead")
 
+    def slice_on_screen(self) -> int:
+        """Return the slice of the FOV that is on screen; the middle one where none is."""
+        scene = self.layers.scene
+        depth = scene.fov.shape[1] if scene is not None else 1
+        if scene is None or depth == 1 or self._axis() < 0:
+            return (depth - 1) // 2
+        z = round(float(self.viewer.dims.point[self._axis() + 1]) / scene.fov.scale[0])
+        return min(max(z, 0), depth - 1)
+
     def _images(self) -> list[FovImage]:
         """Return what a change of frame or plane has to read."""
         scene = self.layers.scene
@@ -453,6 +465,7 @@ class Workbench(QObject):
             data
             for role, (data, _, _) in (scene.layers.items() if scene is not None else ())
             if (layer := self.layers.layer(role)) is not None
+            and not isinstance(layer.data, GrowingImage)
             and (layer.visible or (scene is not None and data is scene.labels))
         ]
 

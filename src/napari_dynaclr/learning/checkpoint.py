@@ -17,7 +17,7 @@ import torch
 
 from napari_dynaclr.core.atomic import atomic_file
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.weight_files import WeightKind, check_whole
+from napari_dynaclr.core.weight_files import METADATA, WeightKind, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-_METADATA = "napari_dynaclr"
 # What torch raises on files that are not what they begin like.
 _UNREADABLE = (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
@@ -112,7 +111,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
-        about = json.loads(metadata.get(_METADATA, "{}"))
+        about = json.loads(metadata.get(METADATA, "{}"))
     except (SafetensorError, ValueError) as error:
         raise InvalidInput(f"{path} is damaged ({error}): get it again.") from None
     return Checkpoint(_weights(state, path), about if isinstance(about, dict) else {})
@@ -186,4 +185,4 @@ def save_weights(path: Path, network: nn.Module, about: Mapping[str, Any]) -> No
     }
     with atomic_file(path) as temporary:
         # Not save_file, whose files nobody else on a cluster may read.
-        temporary.write_bytes(save(state, metadata={_METADATA: json.dumps(dict(about))}))
+        temporary.write_bytes(save(state, metadata={METADATA: json.dumps(dict(about))}))

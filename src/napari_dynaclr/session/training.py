@@ -1,19 +1,26 @@
-"""What a training has come to: its figures, epoch by epoch, and the encoders that came of it."""
+"""What a training has come to: its figures, epoch by epoch, and the networks that came of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from napari_dynaclr.core.weight_files import about_weights
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Figures
     from napari_dynaclr.core.workspace import Workspace
 
-MEASURES = ("loss", "validation_loss", "smoothness", "dynamic_range", "rank")
+MEASURES = ("loss", "validation_loss", "pcc", "smoothness", "dynamic_range", "rank")
 """What is measured after an epoch, as the columns of a training's ``metrics.csv``."""
 
 
@@ -26,13 +33,17 @@ class Training:
     workspace
         Folder of the results that it belongs to.
     name
-        Of its encoder.
+        Of its network.
     epochs
         How many there are to be.
     earlier
         Figures of the run that it goes on from, as :func:`read_figures` returns them.
     figures
-        Of the epochs of this run, the last one last.
+        Of the epochs of this run, the last one last; without their pictures.
+    pictures
+        The newest, as of :class:`~napari_dynaclr.core.job.Figures`.
+    method
+        Name of the method that trains.
     """
 
     workspace: Path
@@ -40,10 +51,15 @@ class Training:
     epochs: int = 0
     earlier: pd.DataFrame | None = None
     figures: tuple[Figures, ...] = ()
+    pictures: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    method: str = ""
 
     def plus(self, figures: Figures) -> Training:
         """Return it after another epoch."""
-        return replace(self, figures=(*self.figures, figures))
+        bare = replace(figures, pictures={})
+        return replace(
+            self, figures=(*self.figures, bare), pictures=figures.pictures or self.pictures
+        )
 
     def table(self) -> pd.DataFrame:
         """Return a row per epoch: ``epoch``, and what was measured of :data:`MEASURES`."""
@@ -55,11 +71,52 @@ class Training:
         return table.drop_duplicates("epoch", keep="last").reset_index(drop=True)
 
 
-def encoders(workspace: Workspace) -> list[str]:
-    """Paths of the encoders that were trained in a workspace, by name."""
+class Kind(Enum):
+    """What a network that was trained here is for."""
+
+    ENCODER = "encoder"
+    STAINER = "stainer"
+    PRETRAINED = "pre-trained network"
+    UNKNOWN = "network"
+
+
+def kind_of(path: Path) -> Kind:
+    """Tell what a network is for by what its file says of itself, without reading its weights."""
+    about = about_weights(path)
+    stainer = about.get("stainer")
+    if isinstance(stainer, dict):
+        return Kind.PRETRAINED if stainer.get("pretraining") else Kind.STAINER
+    return Kind.ENCODER if "backbone" in about else Kind.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Paths of the networks that were trained in a workspace, by name.
+
+    Attributes
+    ----------
+    encoders, stainers, pretrained
+        Of each :class:`Kind`. Of a file that does not say what it is, reading it will tell:
+        it is among encoders and stainers.
+    """
+
+    encoders: tuple[str, ...] = ()
+    stainers: tuple[str, ...] = ()
+    pretrained: tuple[str, ...] = ()
+
+
+def trained(workspace: Workspace) -> Trained:
+    """Look up what was trained in a workspace."""
     # Not those that begin with a dot: a killed program left them unfinished.
-    found = workspace.trained("any").parent.glob("[!.]*.safetensors")
-    return sorted(map(str, found))
+    files = sorted(workspace.trained("any").parent.glob("[!.]*.safetensors"))
+    kinds = {str(file): kind_of(file) for file in files}
+
+    def of(*wanted: Kind) -> tuple[str, ...]:
+        return tuple(path for path, kind in kinds.items() if kind in wanted)
+
+    return Trained(
+        of(Kind.ENCODER, Kind.UNKNOWN), of(Kind.STAINER, Kind.UNKNOWN), of(Kind.PRETRAINED)
+    )
 
 
 def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
@@ -70,7 +127,7 @@ def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
     workspace
         Where it was trained.
     name
-        Name of its encoder.
+        Name of its network.
 
     Returns
     -------
@@ -84,10 +141,29 @@ def read_figures(workspace: Workspace, name: str) -> pd.DataFrame | None:
     return table if "epoch" in table and len(table) else None
 
 
-def last_run(workspace: Workspace) -> tuple[str, bool]:
-    """Name of the encoder of the last training, "" if there was none; whether it finished."""
+class LastRun(NamedTuple):
+    """The last training of a workspace.
+
+    Attributes
+    ----------
+    name
+        Of its network; "" if there was no training.
+    finished
+        Whether it ended with a network.
+    method
+        Name of the method.
+    """
+
+    name: str = ""
+    finished: bool = False
+    method: str = ""
+
+
+def last_run(workspace: Workspace) -> LastRun:
+    """Look up the last training of a workspace."""
     runs = [run for run in workspace.runs() if run.get("stage") == "train"]
     if not runs:
-        return "", False
+        return LastRun()
     last = runs[-1]
-    return str(dict(last.get("params", {})).get("name", "")), last.get("status") == "finished"
+    name = str(dict(last.get("params", {})).get("name", ""))
+    return LastRun(name, last.get("status") == "finished", str(last.get("method", "")))

@@ -16,8 +16,8 @@ from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 from napari_dynaclr.embedding.dynaclr.checkpoint import load_encoder, save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
-from napari_dynaclr.embedding.training.augment import Augmentation
 from napari_dynaclr.embedding.training.setting import Start, settle
+from napari_dynaclr.learning.augment import Augmentation
 
 FIGURES = ["epoch", "loss", "validation_loss", "smoothness", "dynamic_range", "rank",
            "learning_rate", "seconds"]  # fmt: skip

@@ -79,3 +79,15 @@ def test_any_number_of_epochs_can_be_drawn(epochs):
     assert picture.pixels.shape == (330, 320, 4)
     [axes] = axes_of(table)
     assert named(axes)["training"].get_marker() == ("o" if epochs < 30 else "None")
+
+
+def test_the_correlation_has_a_line_per_stained_channel_and_none_that_is_empty():
+    table = TABLE[["epoch", "loss", "validation_loss"]].assign(pcc=EPOCHS / 10)
+    loss, pcc = axes_of(table)
+    assert (loss.get_ylabel(), pcc.get_ylabel()) == ("loss", "PCC ↑")
+    np.testing.assert_allclose(named(pcc)["PCC"].get_ydata(), EPOCHS / 10)
+    assert pcc.get_legend() is None, "the axis says what it is"
+    several = table.assign(pcc_Nuclei=EPOCHS / 8, pcc_Membrane=EPOCHS / 12)
+    lines = named(axes_of(several)[1])
+    assert list(lines) == ["Nuclei", "Membrane"]
+    assert lines["Nuclei"].get_color() != lines["Membrane"].get_color()

@@ -75,6 +75,7 @@ class AllKinds(Params):
     size: int | None = Field(
         None, title="Size", ge=32, json_schema_extra={"left_out": "64, or the encoder's"}
     )
+    levels: tuple[float, ...] = Field((0.5, 2.0), title="Levels")
     limit: float | None = Field(None, title="Limit", ge=0, le=10)
     seed: int = Field(0, title="Seed", ge=0, json_schema_extra={"advanced": True})
     nodes: Literal[1] = Field(1, title="Nodes", json_schema_extra={"command_line": True})
@@ -158,6 +159,8 @@ def field_strategy(info) -> st.SearchStrategy[Any]:
         return st.lists(st.sampled_from(values)).map(tuple)
     if kind == tuple[str, ...]:
         return st.lists(st.text()).map(tuple)
+    if kind == tuple[float, ...]:
+        return st.lists(st.floats(allow_nan=False)).map(tuple)
     return st.from_type(kind)
 
 

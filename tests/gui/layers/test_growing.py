@@ -32,10 +32,10 @@ def test_it_shows_what_has_been_made_and_zeros_for_the_rest(dataset, writer):
     assert growing.layers == {}
     growing.prepare()
     names = ["nuclei_prediction", "membrane_prediction"]
-    assert list(growing.layers) == [f"part stain {name}" for name in names]
-    data, about, kind = growing.layers["part stain nuclei_prediction"]
+    assert list(growing.layers) == [f"channel {name}" for name in names]
+    data, about, kind = growing.layers["channel nuclei_prediction"]
     assert kind == "image"
-    assert about["name"] == "nuclei_prediction (running)"
+    assert about["name"] == "nuclei_prediction"
     assert about["contrast_limits"] == (0, 10)
     assert about["colormap"] == "bop blue"
     assert data[0].max() == 10
@@ -70,7 +70,7 @@ def test_a_run_that_goes_on_shows_what_the_earlier_one_had_made(dataset, writer)
     parts = [write(one, t) for t in range(4)]
     growing = Growing(parts[3], dataset["A/1/0"])
     growing.prepare()
-    data, _, _ = growing.layers["part stain nuclei_prediction"]
+    data, _, _ = growing.layers["channel nuclei_prediction"]
     assert [int(data[t, 0].max()) for t in range(5)] == [10, 20, 30, 40, 0]
 
 
@@ -80,7 +80,7 @@ def test_time_points_made_while_it_is_prepared_are_not_forgotten(dataset, writer
     write(one, 1)
     growing.made(1)
     growing.prepare()
-    data, _, _ = growing.layers["part stain nuclei_prediction"]
+    data, _, _ = growing.layers["channel nuclei_prediction"]
     assert data[1].max() == 20
 
 
@@ -91,3 +91,15 @@ def test_numbers_of_cells_are_labels(dataset, writer):
     assert kind == "labels"
     assert about["name"] == "stain (running)"
     assert "contrast_limits" not in about
+
+
+def test_what_has_not_been_made_is_dark_also_where_a_stain_is_less_than_zero(dataset, writer):
+    one = writer()
+    frame = np.full((2, 1, 192, 192), -3, np.float32)
+    frame[..., 96:, :] = 10
+    one.write(0, frame)
+    growing = Growing(one.part(0), dataset["A/1/0"])
+    growing.prepare()
+    data, about, _ = growing.layers["channel nuclei_prediction"]
+    assert about["contrast_limits"] == (-3, 10)
+    assert set(np.unique(data[5])) == {-3}

@@ -6,7 +6,7 @@ import pytest
 from napari_dynaclr import open_dataset
 from napari_dynaclr.core.normalize import statistics
 from napari_dynaclr.gui.layers import prepare
-from napari_dynaclr.gui.layers.scene import AXES, OWNER, UNITS, colormap_of, space_of
+from napari_dynaclr.gui.layers.scene import AXES, OWNER, UNITS, look_of, space_of
 from napari_dynaclr.session.frames import ChunkCache, FovImage
 
 
@@ -100,7 +100,7 @@ def test_a_flat_image_has_a_contrast_too(make_plate, value):
     ],
 )
 def test_channels_have_their_usual_colours(channel, colormap):
-    assert colormap_of(channel) == colormap
+    assert look_of(channel)["colormap"] == colormap
 
 
 def test_colours_add_up_and_grey_lies_below(dataset):

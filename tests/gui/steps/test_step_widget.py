@@ -1,24 +1,19 @@
 from __future__ import annotations
 
-import sys
-import threading
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+from fake_stain import FakeParams
 from plain import plain_bench, rest, show, shut
-from pydantic import Field
 from qtpy.QtCore import Qt
 
 from napari_dynaclr.core import registry
 from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.params import Params
-from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import Method, find_method, params
-from napari_dynaclr.core.runs import recorded, result_key, source_key
+from napari_dynaclr.gui.layers.growing import GrowingImage
 from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.steps.step_widget import LIST, StepPanel
 from napari_dynaclr.gui.workbench import Workbench
@@ -237,55 +232,6 @@ def test_a_failed_run_says_why_and_is_not_left_running(bench, qtbot, told):
 # -- results that appear while they are made ------------------------------
 
 
-class FakeParams(Params):
-    """Settings of a pretended staining."""
-
-    brightness: float = Field(1.0, title="Brightness", ge=0, le=10)
-    device: Device = Field(Device.AUTO, title="Device")
-
-
-class Stain:
-    """A pretended network: a time point each time it is let."""
-
-    def __init__(self):
-        self.steps = threading.Semaphore(0)
-        self.seen = []
-        self.fails = False
-
-    def __call__(self, dataset, params, job):
-        method = find_method("stain")
-        self.seen.append(params)
-        with recorded(dataset, method, params):
-            for fov in job.track(dataset.fovs, "stain"):
-                key = result_key(method, params, source_key(fov))
-                names = ["nuclei_prediction", "membrane_prediction"]
-                writer = FovWriter(dataset.workspace, "stain", fov, key, names, np.float32)
-                for t in job.track(range(fov.shape[0]), fov.name):
-                    assert self.steps.acquire(timeout=20)
-                    if self.fails:
-                        raise InvalidInput("The network is out of colour: refill it.")
-                    made = np.full((2, *fov.shape[1:]), t + 1, np.float32)
-                    made[:, :, :4] = 0
-                    made[1] *= 10
-                    writer.write(t, made)
-                    job.made(writer.part(t))
-                writer.publish()
-
-
-@pytest.fixture
-def stain(monkeypatch):
-    """A staged method that is registered for the test; it goes on when it is let."""
-    fake = Stain()
-    module = ModuleType("napari_dynaclr.fakestain")
-    module.stain, module.FakeParams = fake, FakeParams
-    monkeypatch.setattr(FakeParams, "__module__", "napari_dynaclr.fakestain")
-    monkeypatch.setitem(sys.modules, "napari_dynaclr.fakestain", module)
-    method = Method("stain", "fake", "A pretended network", "fakestain", "FakeParams")
-    monkeypatch.setattr(registry, "METHODS", (*registry.METHODS, method))
-    yield fake
-    fake.steps.release(1000)
-
-
 @pytest.fixture
 def staining(bench, stain, qtbot):
     """The panel, its run waiting to make the first time point."""
@@ -296,7 +242,8 @@ def staining(bench, stain, qtbot):
 
 
 def running(bench):
-    return {layer.name: layer for layer in bench.viewer.layers if "running" in layer.name}
+    """Layers of what is being made."""
+    return {one.name: one for one in bench.viewer.layers if isinstance(one.data, GrowingImage)}
 
 
 def test_the_device_is_chosen_in_the_form(bench, stain, qtbot):
@@ -312,7 +259,7 @@ def test_time_points_are_seen_as_they_are_made(staining, bench, stain, qtbot):
     assert running(bench) == {}
     stain.steps.release(1)
     qtbot.waitUntil(lambda: len(running(bench)) == 2)
-    nuclei, membrane = (running(bench)[f"{n}_prediction (running)"] for n in ("nuclei", "membrane"))
+    nuclei, membrane = (running(bench)[f"{n}_prediction"] for n in ("nuclei", "membrane"))
     fov = bench.session.fov
     assert nuclei.data.shape == membrane.data.shape == fov.shape
     np.testing.assert_allclose(nuclei.scale[1:], fov.scale)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import Field
+from safetensors.numpy import save_file
 
 from napari_dynaclr.core import registry
 from napari_dynaclr.core.errors import InvalidInput
@@ -32,10 +35,19 @@ class Train:
         self.steps = threading.Semaphore(0)
         self.fails = False
         self.seen = []
+        self.pictures = {}
+        self.about = None
 
     def values(self, epoch):
         found = {"loss": 3 / epoch, "validation_loss": 4 / epoch, "seconds": 1.5}
         return found | {"smoothness": 0.5 / epoch, "rank": float(epoch)} if epoch > 1 else found
+
+    def save(self, file):
+        if self.about is None:
+            file.write_bytes(b"weights")  # of some tool that says nothing of them
+        else:
+            metadata = {"napari_dynaclr": json.dumps(self.about)}
+            save_file({"a": np.zeros(1)}, file, metadata)
 
     def __call__(self, dataset, params, job):
         self.seen.append((params, dataset.fov_names))
@@ -56,8 +68,9 @@ class Train:
                     break
                 rows.append({"epoch": epoch, **self.values(epoch)})
                 pd.DataFrame(rows).to_csv(metrics, index=False)
-                job.measured(Figures(epoch, self.values(epoch)))
-            (folder / f"{params.name}.safetensors").write_bytes(b"weights")
+                shown = {name: one / epoch for name, one in self.pictures.items()}
+                job.measured(Figures(epoch, self.values(epoch), shown))
+            self.save(folder / f"{params.name}.safetensors")
         return pd.DataFrame(rows)
 
 
@@ -72,5 +85,6 @@ def training(monkeypatch):
     others = tuple(method for method in registry.METHODS if method.stage != "train")
     method = Method("train", "fake", "A pretended training", "faketrain", "FakeTrainParams")
     monkeypatch.setattr(registry, "METHODS", (*others, method))
+    monkeypatch.setattr(registry, "_SHARED", {})  # it has a verb of its own
     yield fake
     fake.steps.release(1000)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
+from safetensors.numpy import save_file
 
 from napari_dynaclr.core import device
 from napari_dynaclr.core.registry import find_method
@@ -84,7 +87,7 @@ def test_before_any_training_there_is_nothing_to_see(bench, training, qtbot):
     widget = shown(bench, qtbot)
     assert widget.learning.title.text() == NOTHING
     assert not widget.learning.chart.isVisible()
-    assert not widget.learning.embed_button.isVisible()
+    assert not widget.learning.use_button.isVisible()
     assert not widget.step.keep_button.isEnabled()
 
 
@@ -98,7 +101,7 @@ def test_the_curves_grow_while_it_runs(bench, training, qtbot):
     qtbot.waitUntil(lambda: len(lines(widget)["training"]) == 3)
     assert lines(widget)["validation"] == pytest.approx([4, 2, 4 / 3])
     assert lines(widget)["smoothness"] == pytest.approx([0.25, 0.5 / 3])
-    assert not panel.embed_button.isVisible()
+    assert not panel.use_button.isVisible()
     before = panel.chart.picture
     training.steps.release(1)
     qtbot.waitUntil(lambda: panel.chart.picture is not before)
@@ -131,7 +134,7 @@ def test_stop_and_keep_ends_early_with_an_encoder(bench, training, qtbot):
     file = bench.session.dataset.workspace.path / "weights" / "mine.safetensors"
     assert file.exists()
     panel = widget.learning
-    qtbot.waitUntil(panel.embed_button.isVisible)
+    qtbot.waitUntil(panel.use_button.isVisible)
     assert "plate.dynaclr/weights/mine.safetensors" in panel.made.text()
     assert panel.made.toolTip() == str(file)
     assert len(lines(widget)["training"]) == 2
@@ -143,7 +146,7 @@ def test_cancel_makes_no_encoder_and_running_again_goes_on(bench, training, qtbo
     qtbot.mouseClick(widget.step.cancel_button, LEFT)
     rest(bench, qtbot)
     assert run.state is RunState.CANCELLED
-    assert not widget.learning.embed_button.isVisible()
+    assert not widget.learning.use_button.isVisible()
     assert not (bench.session.dataset.workspace.path / "weights" / "mine.safetensors").exists()
     assert len(lines(widget)["training"]) == 2, "its curves stay to be seen"
 
@@ -179,7 +182,7 @@ def test_the_last_training_of_an_earlier_session_is_read_from_disk(bench, traini
     assert widget.learning.title.text() == "<b>mine</b>: epoch 10"
     assert "loss 0.300" in widget.learning.values.text()
     assert len(lines(widget)["training"]) == 10
-    assert widget.learning.embed_button.isVisible()
+    assert widget.learning.use_button.isVisible()
 
 
 def test_a_damaged_table_of_figures_is_no_curve(bench, training, qtbot):
@@ -191,7 +194,7 @@ def test_a_damaged_table_of_figures_is_no_curve(bench, training, qtbot):
     file.write_text("")
     widget = shown(bench, qtbot)
     assert widget.learning.title.text() == NOTHING
-    assert widget.learning.embed_button.isVisible(), "the encoder is there"
+    assert widget.learning.use_button.isVisible(), "the encoder is there"
 
 
 def test_a_training_of_another_dataset_is_not_shown(bench, training, make_plate, qtbot, dataset):
@@ -262,8 +265,8 @@ def test_its_encoder_is_embedded_with_in_one_click(fresh_bench, training, qtbot,
     training.steps.release(100)
     qtbot.mouseClick(widget.step.run_button, LEFT)
     idle(bench)
-    qtbot.waitUntil(widget.learning.embed_button.isVisible)
-    qtbot.mouseClick(widget.learning.embed_button, LEFT)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
     idle(bench)
     docks = window.dock_widgets
     embed = docks["Embed and project (napari-dynaclr)"]
@@ -277,7 +280,7 @@ def test_its_encoder_is_embedded_with_in_one_click(fresh_bench, training, qtbot,
     # Asked for again while it is open, behind other settings and on its other tab.
     panel.method.setCurrentIndex(panel.method.findData("features"))
     embed.steps.setCurrentIndex(1)
-    qtbot.mouseClick(widget.learning.embed_button, LEFT)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
     qtbot.waitUntil(panel.isVisible)
     assert panel.method_name == "dynaclr"
     assert panel.form.params() == params
@@ -302,3 +305,133 @@ def test_buttons_are_in_the_order_of_their_harm(bench, training, qtbot):
         if button.text() in ("Run", "Stop and keep", "Cancel")
     )
     assert [text for _, text in placed] == ["Run", "Stop and keep", "Cancel"]
+
+
+# -- stainers ---------------------------------------------------------------
+
+
+def test_there_is_a_training_of_each_kind_to_choose(empty, dataset, qtbot, monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda _name: True)
+    bench = show(empty, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
+    widget = shown(bench, qtbot)
+    panel = widget.step
+    assert [panel.method.itemData(i) for i in range(panel.method.count())] == [
+        "dynaclr",
+        "staining",
+        "fcmae",
+    ]
+    names = {}
+    for i in range(panel.method.count()):
+        panel.method.setCurrentIndex(i)
+        assert panel.run_button.isEnabled(), panel.form.problem()
+        names[panel.method_name] = panel.form.values()["name"]
+    assert len(set(names.values())) == 3, "none overwrites what another has made"
+
+
+def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda _name: True)
+    folder = dataset.workspace.path / "weights"
+    folder.mkdir(parents=True)
+    dataset.workspace.prepare(dataset.channels)
+    kinds = {
+        "e": {"backbone": "convnext_tiny"},
+        "s": {"stainer": {"kind": "fcmae"}},
+        "p": {"stainer": {"kind": "fcmae", "pretraining": True}},
+    }
+    for name, about in kinds.items():
+        metadata = {"napari_dynaclr": json.dumps(about)}
+        save_file({"a": np.zeros(1)}, folder / f"{name}.safetensors", metadata)
+    bench = show(empty, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
+    widget = shown(bench, qtbot)
+    panel, offered = widget.step, {}
+    for method in ("dynaclr", "staining"):
+        panel.method.setCurrentIndex(panel.method.findData(method))
+        combo = panel.form._editors["start_from"]._combo
+        offered[method] = [Path(combo.itemText(i)).stem for i in range(combo.count())]
+    assert "e" in offered["dynaclr"]
+    assert not {"s", "p", "VSCyto2D"} & set(offered["dynaclr"])
+    assert {"s", "p", "VSCyto2D"} <= set(offered["staining"])
+    assert not {"e", "DynaCLR-DENV-VS+Ph"} & set(offered["staining"])
+
+
+def test_what_the_network_makes_of_a_patch_is_shown_and_stays(bench, training, qtbot):
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    training.pictures = {"Phase": ramp, "Nuclei": ramp.T, "nuclei_prediction": ramp[::-1]}
+    widget = started(bench, training, qtbot, 1)
+    preview = widget.learning.preview
+    qtbot.waitUntil(preview.isVisible)
+    assert preview.titles == ["Phase", "Nuclei", "nuclei_prediction"]
+    training.steps.release(1)
+    qtbot.waitUntil(lambda: float(bench.session.training.pictures["Phase"].max()) == 0.5)
+    assert not any(one.pictures for one in bench.session.training.figures), "only the newest"
+    training.steps.release(100)
+    rest(bench, qtbot)
+    assert preview.isVisible()
+    widget.close()
+    again = shown(bench, qtbot)
+    qtbot.waitUntil(again.learning.preview.isVisible)
+    assert again.learning.preview.titles == ["Phase", "Nuclei", "nuclei_prediction"]
+
+
+def test_a_training_without_pictures_has_no_room_for_them(bench, training, qtbot):
+    widget = started(bench, training, qtbot, 2)
+    qtbot.waitUntil(lambda: widget.learning.chart.picture is not None)
+    assert not widget.learning.preview.isVisible()
+    training.steps.release(100)
+    rest(bench, qtbot)
+
+
+def finished(bench, training, qtbot, about):
+    training.about = about
+    training.steps.release(100)
+    widget = shown(bench, qtbot)
+    qtbot.mouseClick(widget.step.run_button, LEFT)
+    rest(bench, qtbot)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    return widget
+
+
+@pytest.mark.parametrize(
+    ("about", "said", "offer"),
+    [
+        ({"backbone": "convnext_tiny"}, "Encoder: ", "Embed with it"),
+        ({"stainer": {"kind": "unext2"}}, "Stainer: ", "Stain with it"),
+        ({"stainer": {"pretraining": True}}, "Pre-trained network: ", "Fine-tune from it"),
+    ],
+)
+def test_what_can_be_done_next_goes_by_what_was_trained(bench, training, qtbot, about, said, offer):
+    widget = finished(bench, training, qtbot, about)
+    panel = widget.learning
+    assert panel.made.text() == f"{said}plate.dynaclr/weights/mine.safetensors"
+    assert panel.use_button.text() == offer
+
+
+def test_a_pre_trained_network_is_proposed_to_the_training_of_stainers(bench, training, qtbot):
+    widget = finished(bench, training, qtbot, {"stainer": {"pretraining": True}})
+    wanted = []
+    bench.proposed.connect(lambda stage: wanted.append((stage, dict(bench.proposals[stage]))))
+    widget.step.close()  # the form would take it at once
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
+    file = bench.session.dataset.workspace.trained("mine")
+    assert wanted == [("train", {"method": "staining", "start_from": str(file)})]
+
+
+def test_its_stainer_is_stained_with_in_one_click(fresh_bench, training, qtbot, idle, monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda _name: True)
+    bench, window = fresh_bench, fresh_bench.viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-dynaclr", "Train")
+    training.about = {"stainer": {"kind": "fcmae"}}
+    training.steps.release(100)
+    qtbot.mouseClick(widget.step.run_button, LEFT)
+    idle(bench)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
+    idle(bench)
+    panel = window.dock_widgets["Virtual staining (napari-dynaclr)"].step
+    qtbot.waitUntil(panel.isVisible)
+    params = panel.form.params()
+    file = bench.session.dataset.workspace.trained("mine")
+    assert (params.preset, params.weights) == ("none", str(file))
+    assert (params.normalization, params.statistics) == ("auto", "auto")
+    assert not panel.weights.isVisible(), "nothing is to be downloaded"
+    idle(bench)

@@ -13,9 +13,9 @@ from napari_dynaclr.learning.learner import Learner, Measured, require_finite
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_dynaclr.embedding.training.augment import Augmentation
     from napari_dynaclr.embedding.training.feed import Patches
     from napari_dynaclr.embedding.training.watch import Watch
+    from napari_dynaclr.learning.augment import Augmentation
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import torch
 from napari_dynaclr.core.runs import source_key, stain_inputs
 from napari_dynaclr.embedding.dynaclr.checkpoint import save_encoder
 from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
-from napari_dynaclr.embedding.training.augment import Augmentation
 from napari_dynaclr.embedding.training.cells import Cells, gather, hold_out, prepare
 from napari_dynaclr.embedding.training.feed import Feed, Pairing
 from napari_dynaclr.embedding.training.groups import find_groups, states_of
 from napari_dynaclr.embedding.training.learner import Contrast, ContrastiveLearner
 from napari_dynaclr.embedding.training.setting import Setting, Start, find_start, settle
 from napari_dynaclr.embedding.training.watch import Watch
+from napari_dynaclr.learning.augment import Augmentation
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
 

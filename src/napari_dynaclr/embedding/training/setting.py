@@ -12,8 +12,8 @@ from napari_dynaclr.embedding.cell_patches import Window
 from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 from napari_dynaclr.embedding.dynaclr.checkpoint import LoadedEncoder, load_encoder
 from napari_dynaclr.embedding.dynaclr.recipe import Recipe
-from napari_dynaclr.embedding.training.augment import FLUORESCENCE, LABEL_FREE, wide_side
 from napari_dynaclr.embedding.training.pairs import frames_of
+from napari_dynaclr.learning.augment import FLUORESCENCE, LABEL_FREE, wide_side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.embedding.scaling import Mode
-    from napari_dynaclr.embedding.training.augment import ChannelAugmentation
     from napari_dynaclr.embedding.training.contrastive import ContrastiveParams
+    from napari_dynaclr.learning.augment import ChannelAugmentation
 
 _SIDE = 64
 

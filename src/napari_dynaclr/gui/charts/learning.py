@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class _Part(NamedTuple):
 
 _PARTS = (
     _Part("loss", 1.7, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
+    _Part("PCC ↑", 1.3, {"pcc": ("PCC", "")}),
     # Of scales of their own: in one diagram, the smaller would look like a flat line.
     _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
     _Part("dynamic\nrange ↑", 1.0, {"dynamic_range": ("dynamic range", "")}),
@@ -38,20 +40,28 @@ _PARTS = (
 )
 
 
+_PCC = "pcc_"
+"""How the names of the correlations of single channels begin."""
+
+_CHANNELS = ("", _ORANGE, "#009e73", "#cc79a7")
+"""Colours of single channels."""
+
+
 def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
-    """Draw how a training goes: its loss, and below it what has become of the embedding.
+    """Draw how a training goes: its loss, and below it what has become of the network.
 
     Parameters
     ----------
     figure, ink
         Where and with what.
     table
-        A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``,
-        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no
-        room. The epoch with the lowest validation loss, which is the one that is kept, has
-        a ring.
+        A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``, ``pcc``, and
+        ``pcc_`` with the name of each channel, ``smoothness``, ``dynamic_range`` and
+        ``rank``. What was never measured takes no room. The epoch with the lowest
+        validation loss, which is the one that is kept, has a ring.
     """
-    parts = [_PARTS[0], *(part for part in _PARTS[1:] if _known(part, table))]
+    parts = [_by_channel(part, table) for part in _PARTS]
+    parts = [parts[0], *(part for part in parts[1:] if _known(part, table))]
     heights = [part.height for part in parts]
     found = figure.subplots(len(parts), 1, sharex=True, squeeze=False, height_ratios=heights)
     epochs = table["epoch"].to_numpy(float)
@@ -64,6 +74,15 @@ def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
     bottom.set_xlim(1, max(float(epochs.max()) if len(epochs) else 0.0, 2.0))
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
     figure.align_ylabels()
+
+
+def _by_channel(part: _Part, table: pd.DataFrame) -> _Part:
+    """Return a line for each channel of the stain where there are several, else a part as it is."""
+    names = [str(one) for one in table.columns if str(one).startswith(_PCC)]
+    if "pcc" not in part.lines or len(names) < 2:
+        return part
+    coloured = zip(names, cycle(_CHANNELS), strict=False)
+    return part._replace(lines={one: (one.removeprefix(_PCC), colour) for one, colour in coloured})
 
 
 def _known(part: _Part, table: pd.DataFrame) -> list[str]:

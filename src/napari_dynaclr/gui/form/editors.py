@@ -11,6 +11,7 @@ from napari_dynaclr.gui.form.fields import (
     Editor,
     ListedPathEditor,
     NumberEditor,
+    NumbersEditor,
     OptionalEditor,
     PathEditor,
     StockEditor,
@@ -78,6 +79,8 @@ def _editor(info: FieldInfo, kind: Any) -> Editor:
         return NumberEditor(info, kind)
     if get_args(kind) == (str, ...) and get_origin(kind) is tuple:
         return _several(hints, left_out)
+    if get_args(kind) == (float, ...) and get_origin(kind) is tuple:
+        return NumbersEditor(left_out)
     if kind is str and "path" in hints:
         listed = ListedPathEditor if "choices" in hints else PathEditor
         return listed(str(hints["path"]), str(hints.get("filter", "")), left_out)

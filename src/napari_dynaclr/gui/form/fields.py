@@ -167,6 +167,26 @@ class TextsEditor(Editor):
         self.edited.emit()
 
 
+class NumbersEditor(TextsEditor):
+    """Several numbers in a line, with commas between them."""
+
+    def value(self) -> tuple[Any, ...]:
+        """Return the numbers; a text that is none is returned as it is, to be refused."""
+        return tuple(float(text) if _is_number(text) else text for text in super().value())
+
+    def set_value(self, value: Sequence[Any]) -> None:
+        """Show some numbers, all their digits."""
+        super().set_value([str(number).removesuffix(".0") for number in value])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 class PathEditor(Editor):
     """A path: typed, chosen in a dialog, or dropped.
 

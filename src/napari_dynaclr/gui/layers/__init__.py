@@ -1,6 +1,6 @@
 """The only folder that adds or changes napari layers."""
 
-from napari_dynaclr.gui.layers.keeper import FovLayers, warm_up
+from napari_dynaclr.gui.layers.keeper import STAIN, FovLayers, warm_up
 from napari_dynaclr.gui.layers.scene import LayerData, Scene, prepare
 
-__all__ = ["FovLayers", "LayerData", "Scene", "prepare", "warm_up"]
+__all__ = ["STAIN", "FovLayers", "LayerData", "Scene", "prepare", "warm_up"]

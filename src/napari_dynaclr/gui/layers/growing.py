@@ -1,4 +1,9 @@
-"""Results that are seen while they are made, time point by time point."""
+"""Results that are seen while they are made, time point by time point.
+
+Label images are shown beside the cells that there are, as "segmentation (running)". Images
+are shown in the layer that they will have, so that what the user sets on it lasts, and so
+that the stain of an earlier run does not shine through.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dynaclr.core.fov import Fov
-from napari_dynaclr.gui.layers.scene import OWNER, colormap_of, space_of
+from napari_dynaclr.gui.layers.scene import OWNER, look_of, space_of
 from napari_dynaclr.session.frames import ChunkCache, FovImage
 
 if TYPE_CHECKING:
@@ -24,7 +29,7 @@ _GRID = 8
 
 
 class GrowingImage(FovImage):
-    """One channel of a result that is being made; zeros where nothing has been made yet.
+    """One channel of a result that is being made; of one value where nothing has been made yet.
 
     Parameters
     ----------
@@ -36,11 +41,13 @@ class GrowingImage(FovImage):
         super().__init__(fov, channel, cache)
         self.stop = 0
         """Time points that have been made."""
+        self.nothing = 0.0
+        """Value of pixels that have not been made."""
 
     def _block(self, t: int, z: int) -> NDArray[Any]:
         if t * self._step[0] >= self.stop:  # not read, or zeros would be kept in its place
             shape = (*self._step, *self.shape[2:])
-            return np.broadcast_to(np.zeros((), self.dtype), shape)
+            return np.broadcast_to(np.asarray(self.nothing, self.dtype), shape)
         return super()._block(t, z)
 
 
@@ -63,8 +70,8 @@ class Growing:
         self._stop = part.t + 1
 
     def made(self, t: int) -> None:
-        """Show time points up to this one; they are made in order."""
-        self._stop = t + 1
+        """Show time points up to this one; they are made in order, but for those left out."""
+        self._stop = max(self._stop, t + 1)
         for image, _, _ in self.layers.values():
             image.stop = self._stop
 
@@ -76,20 +83,18 @@ class Growing:
         for channel in unfinished.channels:
             image = GrowingImage(unfinished, channel, cache)
             image.stop = self._stop
-            role = f"part {self.result} {channel}"
-            name = channel if len(unfinished.channels) > 1 else self.result
-            about = {
-                "name": f"{name} (running)",
-                **space_of(self._fov),
-                "opacity": 0.5,
-                "multiscale": False,
-                "metadata": {OWNER: role},
-            }
-            kind = "labels" if np.issubdtype(image.dtype, np.integer) else "image"
-            if kind == "image":
-                limits = _contrast(image[t, z])
-                look = {"colormap": colormap_of(channel), "blending": "additive", "opacity": 1.0}
-                about |= {**look, "contrast_limits": limits}
+            about: dict[str, Any] = {**space_of(self._fov), "multiscale": False}
+            if np.issubdtype(image.dtype, np.integer):
+                role = f"part {self.result} {channel}"
+                about |= {"name": f"{self.result} (running)", "opacity": 0.5}
+                kind = "labels"
+            else:
+                role = f"channel {channel}"
+                look, limits = look_of(channel, unfinished.channels), _contrast(image[t, z])
+                about |= {"name": channel, **look, "contrast_limits": limits}
+                image.nothing = limits[0]  # 0 would be seen: a stain may be less than that
+                kind = "image"
+            about["metadata"] = {OWNER: role}
             layers[role] = (image, about, kind)
         self.layers = layers
         self.made(self._stop - 1)  # more may have been made meanwhile

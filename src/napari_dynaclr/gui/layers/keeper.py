@@ -11,12 +11,15 @@ import numpy as np
 from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
+from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.growing import Growing
 from napari_dynaclr.gui.layers.marks import dots, label_colours
 from napari_dynaclr.gui.layers.scene import OWNER, Scene, space_of
 from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari import Viewer
     from napari.layers import Layer, Tracks
     from numpy.typing import NDArray
@@ -30,8 +33,11 @@ Start = Callable[
 ]
 
 _KINDS = {"image": Image, "labels": Labels}
-_ORDER = ("channel", "part", "cells", "tracks", "marks")
+_ORDER = ("channel", "part", "cells", "tracks", "marks", "features")
 _DOT_UM = 3.0
+
+STAIN = "stain"
+"""Stands for the layers of all channels of the virtual stain, whatever they are called."""
 
 
 class FovLayers:
@@ -61,6 +67,8 @@ class FovLayers:
         self._building = False
         self._coloured = False
         self._growing: Growing | None = None
+        self._limits: dict[str, tuple[float, float]] = {}
+        self._renewed: set[str] = set()
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
 
@@ -109,6 +117,7 @@ class FovLayers:
         for role in list(self._layers):
             self._remove(role)
         self._dismissed.clear()
+        self._renewed.clear()
         self._window = self.scene = self._growing = None
 
     def release(self) -> None:
@@ -118,15 +127,30 @@ class FovLayers:
         self._window = self.scene = self._growing = None
 
     def readmit(self, roles: set[str]) -> None:
-        """Let layers that the user deleted come back, because they show something new."""
+        """Let layers that the user deleted come back, because they show something new.
+
+        Images that are still there get the contrast of what is new, unless the user has set
+        another; what was seen of the network that made them goes.
+
+        Parameters
+        ----------
+        roles
+            Whose; :data:`STAIN` is for all channels of the virtual stain.
+        """
         self._dismissed -= roles
+        self._renewed |= roles
 
     # -- images and labels ------------------------------------------------
 
     def show(self, scene: Scene) -> None:
         """Show a FOV; layers of the same role keep what the user set on them."""
         first = self.scene is None
+        another = self.scene is not None and self.scene.fov.name != scene.fov.name
+        if another or STAIN in self._renewed:
+            self.hide_features()
         self.scene, self._growing = scene, None
+        if STAIN in self._renewed:
+            self.readmit({f"channel {name}" for name in scene.fov.stained})
         wanted = [role for role in scene.layers if role not in self._dismissed]
         for role in [one for one in self._layers if _rank(one) < _rank("tracks")]:
             if role not in wanted:
@@ -135,17 +159,36 @@ class FovLayers:
             data, about, kind = scene.layers[role]
             layer = self._layers.get(role)
             if layer is None:
-                # The class itself: viewer.add_image would look for channels and contrast.
-                self._add(role, _KINDS[kind](data, **about))
+                self._add_new(role, data, about, kind)
                 if kind == "labels":
-                    self._layers[role].editable = False
                     # Hidden ones are not coloured; they catch up when they are shown.
                     self._layers[role].events.visible.connect(self._colour_labels)
             else:
-                _replace(layer, data, about)
+                self._replace(role, data, about, anew=role in self._renewed)
+        self._renewed.clear()
         if first:
             self._viewer.reset_view()
             self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def _add_new(self, role: str, data: Any, about: dict[str, Any], kind: str) -> None:
+        # The class itself: viewer.add_image would look for channels and contrast.
+        self._add(role, _KINDS[kind](data, **about))
+        if kind == "labels":
+            self._layers[role].editable = False
+        else:
+            self._limits[role] = about["contrast_limits"]
+
+    def _replace(self, role: str, data: Any, about: dict[str, Any], *, anew: bool) -> None:
+        """Show the same of another FOV, or made anew: what the user set on the layer stays."""
+        layer = self._layers[role]
+        layer.data = data
+        if isinstance(layer, Labels):
+            layer.editable = False  # new data make it editable again
+        if tuple(layer.scale) != tuple(about["scale"]):
+            layer.scale = about["scale"]
+        if anew and isinstance(layer, Image) and tuple(layer.contrast_limits) == self._limits[role]:
+            self._limits[role] = about["contrast_limits"]
+            layer.contrast_limits_range = layer.contrast_limits = about["contrast_limits"]
 
     def show_part(self, part: Part) -> None:
         """Show a time point of a result that is still being made; it is read in a job."""
@@ -173,19 +216,53 @@ class FovLayers:
 
     def _show_growing(self, growing: Growing) -> None:
         for role, (data, about, kind) in growing.layers.items():
-            if role in self._layers:
-                self._layers[role].refresh()
-            elif role not in self._dismissed:
-                self._add(role, _KINDS[kind](data, **about))
-                if kind == "labels":
-                    self._layers[role].editable = False
+            layer = self._layers.get(role)
+            if layer is None and role not in self._dismissed:
+                self._add_new(role, data, about, kind)
+            elif layer is not None and layer.data is data:
+                layer.refresh()
+            elif layer is not None:  # made anew: it shows what an earlier run has made
+                self._replace(role, data, about, anew=True)
 
     def end_parts(self) -> None:
-        """Take away what showed results that were being made."""
+        """Take away what showed results that were being made.
+
+        Images stay, until :meth:`show` puts what is complete in their place, or nothing.
+        """
         self._growing = None
         for role in [one for one in self._layers if one.startswith("part ")]:
             self._remove(role)
         self._dismissed = {one for one in self._dismissed if not one.startswith("part ")}
+
+    # -- what a network sees ----------------------------------------------
+
+    def show_features(self, maps: Mapping[str, NDArray[np.floating]], t: int, z: int) -> None:
+        """Show feature maps of a frame, on top of all else, in place of those of another.
+
+        Parameters
+        ----------
+        maps, t, z
+            As of :func:`~napari_dynaclr.gui.layers.features.feature_layers`.
+        """
+        self.hide_features()
+        if self.scene is None:
+            return
+        for role, layer in feature_layers(self.scene.fov, maps, t, z).items():
+            self._dismissed.discard(role)
+            self._add(role, layer)
+
+    def hide_features(self) -> None:
+        """Take feature maps away."""
+        for role in self._features():
+            self._remove(role)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether there are feature maps."""
+        return bool(self._features())
+
+    def _features(self) -> list[str]:
+        return [role for role in self._layers if role.startswith(ROLE)]
 
     # -- tracks and marks -------------------------------------------------
 
@@ -313,15 +390,6 @@ class FovLayers:
 
 def _rank(role: str) -> int:
     return _ORDER.index(role.split(" ")[0])
-
-
-def _replace(layer: Layer, data: Any, about: dict[str, Any]) -> None:
-    """Show the same of another FOV: all that the user set on the layer stays."""
-    layer.data = data
-    if isinstance(layer, Labels):
-        layer.editable = False  # new data make it editable again
-    if tuple(layer.scale) != tuple(about["scale"]):
-        layer.scale = about["scale"]
 
 
 def warm_up() -> None:

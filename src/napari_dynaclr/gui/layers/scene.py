@@ -12,7 +12,7 @@ from napari_dynaclr.core.normalize import contrast
 from napari_dynaclr.session.frames import FovImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
@@ -35,6 +35,9 @@ _COLORMAPS = {
     "mcherry": "magenta",
 }
 """By a part of the channel's name; grey for the rest, such as phase and bright field."""
+
+_BESIDE_STAIN = {"nucle": "green", "membrane": "magenta"}
+"""Of experimental stain where there is virtual stain too, which is blue and orange."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,12 @@ def prepare(
     space = space_of(fov)
     for channel in fov.channels:
         image = FovImage(fov, channel, cache, damaged)
-        colormap = colormap_of(channel)
         about = {
             "name": channel,
             **space,
-            "colormap": colormap,
-            "blending": "translucent_no_depth" if colormap == "gray" else "additive",
+            **look_of(channel, fov.stained),
             "contrast_limits": _contrast(dataset, fov, channel, strict=damaged is None),
-            "visible": channel == fov.channels[0] or "nucle" in channel.lower(),
+            "visible": channel == fov.channels[0] or channel in _telling(fov),
             "metadata": {OWNER: f"channel {channel}"},
             "multiscale": False,
         }
@@ -148,7 +149,26 @@ def _labels(
     return None, ""
 
 
-def colormap_of(channel: str) -> str:
-    """Return the colours in which a channel of this name is usually shown."""
+def _telling(fov: Fov) -> list[str]:
+    """Return the channels that are shown at first, over the first: nuclei, or virtual stain."""
+    return fov.stained or [name for name in fov.channels if "nucle" in name.lower()]
+
+
+def look_of(channel: str, stained: Sequence[str] = ()) -> dict[str, str]:
+    """Return the colours in which a channel of this name is usually shown, and their blending.
+
+    Parameters
+    ----------
+    channel
+        Its name.
+    stained
+        Virtual stain of the same FOV, which has the colours of Cytoland's videos 2 and 5;
+        experimental stain beside it has others, as there.
+    """
     name = channel.lower()
-    return next((colormap for word, colormap in _COLORMAPS.items() if word in name), "gray")
+    beside = bool(stained) and channel not in stained
+    colours = _COLORMAPS | _BESIDE_STAIN if beside else _COLORMAPS
+    colormap = next((colours[word] for word in colours if word in name), "gray")
+    ground = colormap == "gray" and channel not in stained
+    blending = "translucent_no_depth" if ground else "additive"
+    return {"colormap": colormap, "blending": blending}

@@ -30,6 +30,10 @@ class SegmentAndTrackWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.steps)
 
+    def show_stage(self, stage: str) -> None:
+        """Bring the panel of a stage to the front."""
+        self.steps.show_stage(stage)
+
 
 class EmbedAndProjectWidget(QWidget):
     """Embed the cells, map the embedding, and look at the map.
@@ -55,7 +59,7 @@ class EmbedAndProjectWidget(QWidget):
 
     def show_stage(self, stage: str) -> None:
         """Bring the panel of a stage to the front, also if the map has all the room."""
-        self.steps.setCurrentIndex(list(self.steps.panels).index(stage))
+        self.steps.show_stage(stage)
         if not self.halves.sizes()[1]:
             self.halves.setSizes([3, 2])
 
@@ -80,3 +84,7 @@ class Steps(QTabWidget):
             area.setFrameShape(QFrame.Shape.NoFrame)
             area.setWidget(self.panels[stage])
             self.addTab(area, title)
+
+    def show_stage(self, stage: str) -> None:
+        """Bring the panel of a stage to the front."""
+        self.setCurrentIndex(list(self.panels).index(stage))

@@ -30,7 +30,7 @@ from napari_dynaclr.gui.settings import recall, remember
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
-from napari_dynaclr.session.training import encoders
+from napari_dynaclr.session.training import Trained, trained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,11 +89,15 @@ class StepPanel(View):
             "Stop at the next time point. What is finished stays; run again to go on."
         )
         self._missing = self._chosen = ""
-        self._encoders: list[str] = []
+        self._trained = Trained()
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = RunProgress()
+        self.notes = QLabel()
+        self.notes.setWordWrap(True)
+        self.notes.setTextFormat(Qt.TextFormat.PlainText)
+        self.notes.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.log = QListWidget()
         self.log.setMaximumHeight(110)
         self.again = QPushButton("Use these settings again")
@@ -135,7 +139,8 @@ class StepPanel(View):
         self.runs = Section("Earlier runs", content, unfolded=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        for part in (top, self.missing, self.form, bottom, self.buttons, self.progress, self.runs):
+        report = (self.progress, self.notes, self.runs)
+        for part in (top, self.missing, self.form, bottom, self.buttons, *report):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
             else:
@@ -209,17 +214,24 @@ class StepPanel(View):
         self._enable()
 
     def _fill_choices(self) -> None:
-        session = self.session
+        session, mine = self.session, self._trained
         self.form.set_choices(
             {
                 "channels": session.fov.channels if session.fov is not None else (),
                 "embeddings": self.bench.embeddings,
-                "encoders": self._encoders,
-                "starts": [*self._encoders, *_published()],
+                "encoders": mine.encoders,
+                "starts": self._starts(),
+                "stainers": mine.stainers,
                 "tasks": [task.name for task in session.tasks],
                 "maps": list(session.cells.maps),
             }
         )
+
+    def _starts(self) -> list[str]:
+        """Networks that a training may start from: those of its own kind."""
+        if self.method_name == "staining":
+            return [*self._trained.pretrained, *self._trained.stainers, *_published("stain")]
+        return [*self._trained.encoders, *_published("embed")]
 
     def show_settings(self, method: str, params: Params) -> None:
         """Show settings, such as those of an earlier run."""
@@ -237,7 +249,8 @@ class StepPanel(View):
         self.method.setCurrentIndex(max(self.method.findData(method), 0))
         if self._missing:
             return
-        wanted = {name: value for name, value in values.items() if name != "method"}
+        known = self.form.kind.model_fields
+        wanted = {name: value for name, value in values.items() if name in known}
         try:
             params = self.form.kind.parse({**self.form.values(), **wanted})
         except InvalidInput:  # what else is in the form is not allowed
@@ -287,7 +300,18 @@ class StepPanel(View):
         run = self.bench.runner.stage
         if run is not None and run.title == self.stage:
             self.progress.follow(run)
+        self._show_notes()
         self._enable()
+
+    def _show_notes(self) -> None:
+        """Show what the last run has said of its result, until the next one begins."""
+        notes = self.bench.notes.get(self.stage, [])
+        self.notes.setText("\n".join(notes))
+        self.notes.setVisible(bool(notes))
+
+    def problem(self) -> str:
+        """Return the line that says why the method cannot be run as it is set; "" if it can."""
+        return self._missing or self.form.problem()
 
     def _enable(self) -> None:
         """Offer what can be done now, and say why the rest cannot."""
@@ -298,7 +322,7 @@ class StepPanel(View):
         elif run is not None:
             reason = f"'{run.title}' is running."
         else:
-            reason = self._missing or self.form.problem()
+            reason = self.problem()
         self.missing.setText(self._missing)
         self.missing.setVisible(bool(self._missing))
         self.form.setVisible(not self._missing)
@@ -312,18 +336,18 @@ class StepPanel(View):
         """Read what has been run, and which encoders there are."""
         dataset = self.session.dataset
         if dataset is None:
-            self._show_workspace(([], []))
+            self._show_workspace(([], Trained()))
             return
         workspace = dataset.workspace
 
-        def work(_job: Job) -> tuple[list[dict[str, Any]], list[str]]:
+        def work(_job: Job) -> tuple[list[dict[str, Any]], Trained]:
             runs = [run for run in workspace.runs() if run.get("stage") == self.stage]
-            return runs, encoders(workspace)
+            return runs, trained(workspace)
 
         self.read("read the log", work, self._show_workspace)
 
-    def _show_workspace(self, found: tuple[list[dict[str, Any]], list[str]]) -> None:
-        runs, self._encoders = found
+    def _show_workspace(self, found: tuple[list[dict[str, Any]], Trained]) -> None:
+        runs, self._trained = found
         self._show_log(runs)
         self._fill_choices()
 
@@ -378,9 +402,9 @@ class StepPanel(View):
         self._take_proposal()
 
 
-def _published() -> list[str]:
-    """Names of the published encoders."""
-    return [preset.name for preset in PRESETS.values() if preset.use == "embed"]
+def _published(use: str) -> list[str]:
+    """Names of published weights."""
+    return [preset.name for preset in PRESETS.values() if preset.use == use]
 
 
 def _local(utc: str) -> str:

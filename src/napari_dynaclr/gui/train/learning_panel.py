@@ -1,10 +1,10 @@
-"""The curves of a training while it runs, and of the last one when nothing does."""
+"""The curves and pictures of a training while it runs, and of the last one when nothing does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
@@ -14,10 +14,12 @@ from napari_dynaclr.core.registry import methods
 from napari_dynaclr.gui.charts.charts import Chart
 from napari_dynaclr.gui.charts.ink import ink_of
 from napari_dynaclr.gui.charts.learning import draw_learning
+from napari_dynaclr.gui.docks import bring_up
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.steps.progress import duration
+from napari_dynaclr.gui.train.preview import Preview
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.training import Training, last_run, read_figures
+from napari_dynaclr.session.training import Kind, Training, kind_of, last_run, read_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,21 +35,54 @@ if TYPE_CHECKING:
 NOTHING = "No training yet. Its curves appear here while it runs."
 
 _EVERY = 400
-"""Milliseconds between drawings: a small encoder has several epochs in a second."""
+"""Milliseconds between drawings: a small network has several epochs in a second."""
 
-_TIP = """<qt><b>Loss</b>: how badly pairs are told from other cells. On cells that are not learned
-from (validation) it should fall, too; the encoder is kept as it was where that was lowest
-(ring).<br><b>Smoothness</b>: how far a cell moves through the embedding in a frame, compared with
-any two times of its track. Lower is smoother.<br><b>Dynamic range</b>: by how much the one is
-less than the other. Higher is better.<br><b>Rank</b>: how many dimensions the embedding makes use
-of. A fall towards 1 means that it collapses.</qt>"""
+_LOSS = {
+    "dynaclr": "how badly pairs are told from other cells",
+    "staining": "how far the virtual stain is from the experimental one",
+    "fcmae": "how badly what is hidden of an image is filled in",
+}
+"""What is to become small, by the method of training."""
+
+_TIPS = {
+    "loss": "<b>Loss</b>: {}. On what is not learned from (validation) it should fall, too; the "
+    "network is kept as it was where that was lowest (ring).",
+    "pcc": "<b>PCC</b>: Pearson's correlation of virtual and experimental stain, on what is not "
+    "learned from. 1 is perfect.",
+    "smoothness": "<b>Smoothness</b>: how far a cell moves through the embedding in a frame, "
+    "compared with any two times of its track. Lower is smoother.",
+    "dynamic_range": "<b>Dynamic range</b>: by how much the one is less than the other. Higher is "
+    "better.",
+    "rank": "<b>Rank</b>: how many dimensions the embedding makes use of. A fall towards 1 means "
+    "that it collapses.",
+}
+
+_PICTURES = """<qt>What the network makes, after the last epoch, of a patch that it does not learn
+from.</qt>"""
 
 _TEXTS = {
     "loss": "loss {:.3f}",
     "validation_loss": "validation {:.3f}",
+    "pcc": "PCC {:.3f}",
     "smoothness": "smoothness {:.3f}",
     "dynamic_range": "dynamic range {:.3f}",
     "rank": "rank {:.1f}",
+}
+
+
+class _Next(NamedTuple):
+    """What can be done with a network next."""
+
+    text: str
+    tip: str
+
+
+_NEXT = {
+    Kind.ENCODER: _Next("Embed with it", "Fill in the form of Embed and project for this encoder."),
+    Kind.STAINER: _Next("Stain with it", "Fill in the form of Virtual staining for this stainer."),
+    Kind.PRETRAINED: _Next(
+        "Fine-tune from it", "Fill in the form above for training a stainer that starts from this."
+    ),
 }
 
 
@@ -56,12 +91,14 @@ class _Left:
     """What the last training has left on disk."""
 
     name: str = ""
+    method: str = ""
     table: pd.DataFrame | None = None
-    encoder: Path | None = None
+    network: Path | None = None
+    kind: Kind = Kind.ENCODER
 
 
 class LearningPanel(View):
-    """Loss, smoothness, dynamic range and rank, epoch by epoch; then where the encoder is.
+    """What a training measures and shows, epoch by epoch; then where its network is.
 
     Parameters
     ----------
@@ -87,21 +124,22 @@ class LearningPanel(View):
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.chart = Chart(self.bench.runner, 380)
-        self.chart.setToolTip(_TIP)
-        self.embed_button = QPushButton("Embed with it")
-        self.embed_button.setToolTip("Fill in the form of Embed and project for this encoder.")
+        self.preview = Preview()
+        self.preview.setToolTip(_PICTURES)
+        self.use_button = QPushButton()
         below = QHBoxLayout()
         below.addWidget(self.made, 1)
-        below.addWidget(self.embed_button)
+        below.addWidget(self.use_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.title)
         layout.addWidget(self.chart)
         layout.addWidget(self.values)
+        layout.addWidget(self.preview)
         layout.addLayout(below)
         self.chart.drawn.connect(self._drawn)
-        self.embed_button.clicked.connect(self.embed)
+        self.use_button.clicked.connect(self.use)
 
     # -- following --------------------------------------------------------
 
@@ -162,16 +200,21 @@ class LearningPanel(View):
         workspace, live = dataset.workspace, training is not None and bool(training.figures)
 
         def work(_job: Job) -> _Left:
-            name, finished = last_run(workspace)
+            name, finished, method = last_run(workspace)
             if training is not None:
                 name = training.name
             if not name:
                 return _Left()
-            file = workspace.trained(name)
+            file, kind = workspace.trained(name), Kind.UNKNOWN
+            there = finished and file.exists()
+            if there:
+                kind = kind_of(file)
             return _Left(
                 name,
+                method,
                 None if live else read_figures(workspace, name),
-                file if finished and file.exists() else None,
+                file if there else None,
+                kind if kind in _NEXT else Kind.ENCODER,
             )
 
         self._reads.start("read the training", work, self._take)
@@ -201,12 +244,26 @@ class LearningPanel(View):
         self.values.setText(" · ".join(told))
         self.values.setVisible(bool(told))
         self.chart.setVisible(bool(epoch))
-        there = left.encoder is not None and not running
-        if left.encoder is not None:
-            self.made.setText(f"Encoder: {'/'.join(left.encoder.parts[-3:])}")
-            self.made.setToolTip(str(left.encoder))
+        self._tell_tips(training.method if training is not None else left.method, values)
+        there = left.network is not None and not running
+        if left.network is not None:
+            kind = left.kind.value
+            self.made.setText(f"{kind[0].upper()}{kind[1:]}: {'/'.join(left.network.parts[-3:])}")
+            self.made.setToolTip(str(left.network))
+            self.use_button.setText(_NEXT[left.kind].text)
+            self.use_button.setToolTip(_NEXT[left.kind].tip)
         self.made.setVisible(there)
-        self.embed_button.setVisible(there)
+        self.use_button.setVisible(there)
+
+    def _tell_tips(self, method: str, values: Mapping[str, float]) -> None:
+        """Explain what is drawn, and nothing else."""
+        loss = _LOSS.get(method, "how badly it does what it learns")
+        tips = [
+            tip.format(loss)
+            for name, tip in _TIPS.items()
+            if name in values and np.isfinite(values[name])
+        ]
+        self.chart.setToolTip(f"<qt>{'<br>'.join(tips)}</qt>" if tips else "")
 
     def _newest(self) -> tuple[int, Mapping[str, float]]:
         """Return the last epoch, 0 if there is none, and its figures."""
@@ -228,6 +285,7 @@ class LearningPanel(View):
             drawing = partial(draw_learning, table=table)
         self._drawing = drawing is not None and self.chart.isVisible()
         self.chart.show_drawing(drawing)
+        self.preview.show_pictures(training.pictures if training is not None else {})
 
     def _drawn(self) -> None:
         self._drawing = False
@@ -236,11 +294,24 @@ class LearningPanel(View):
 
     # -- what comes next --------------------------------------------------
 
-    def embed(self) -> None:
-        """Have the form of Embed and project filled in for the encoder, and show it."""
-        encoder = self._left.encoder
-        if encoder is None:
+    def use(self) -> None:
+        """Have the form of what comes next filled in for the network, and show it."""
+        network = self._left.network
+        if network is None:
             return
+        if self._left.kind is Kind.STAINER:
+            # The rest of its recipe is in the file.
+            rest = {"channel": "", "normalization": "auto", "statistics": "auto"}
+            self.bench.propose(
+                "stain", method="cytoland", preset="none", weights=str(network), **rest
+            )
+            bring_up(self._viewer, "Virtual staining")
+        elif self._left.kind is Kind.PRETRAINED:
+            self.bench.propose("train", method="staining", start_from=str(network))
+        else:
+            self._embed(network)
+
+    def _embed(self, encoder: Path) -> None:
         taken = encoder.stem in {method.name for method in methods("embed")}
         self.bench.propose(
             "embed",
@@ -254,11 +325,7 @@ class LearningPanel(View):
             depth=None,
             z_start=None,
         )
-        window = self._viewer.window
-        dock, widget = window.add_plugin_dock_widget("napari-dynaclr", "Embed and project", True)
-        dock.show()
-        dock.raise_()
-        widget.show_stage("embed")
+        bring_up(self._viewer, "Embed and project", "embed")
 
 
 def _draw_training(figure: Figure, ink: Ink, training: Training) -> None:

@@ -1,4 +1,4 @@
-"""Train: an encoder of one's own cells, its curves while it learns, and what came of it."""
+"""Train: a network of one's own, its curves while it learns, and what came of it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from napari_dynaclr.session import Scope
 if TYPE_CHECKING:
     from napari import Viewer
 
-_CANCEL = """<qt>Stop, without an encoder. What was learned is kept to go on from: run it again
+_CANCEL = """<qt>Stop, without a network. What was learned is kept to go on from: run it again
 with the same settings.</qt>"""
 
-_KEEP = """<qt>End after the next batch, and keep what was learned so far as the encoder. (Cancel
-makes no encoder; after it, running again goes on where it stopped.)</qt>"""
+_KEEP = """<qt>End after the next batch, and keep what was learned so far as the network. (Cancel
+makes no network; after it, running again goes on where it stopped.)</qt>"""
 
 
 class TrainWidget(QWidget):
-    """Trains an encoder, shows how that goes, and hands it on to the embedding.
+    """Trains a network, shows how that goes, and hands it on to the stage that it is for.
 
     Parameters
     ----------

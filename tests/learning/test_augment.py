@@ -8,16 +8,17 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("monai")
 
-from napari_dynaclr.embedding.training.augment import (  # noqa: E402
+from napari_dynaclr.learning.augment import (  # noqa: E402
     FLUORESCENCE,
     LABEL_FREE,
     Augmentation,
     Ranges,
+    deep_side,
     wide_side,
 )
 
 NOTHING = Ranges(
-    zoom=0, rotation=0, shear=0, affine=0, contrast=0, intensity=0, blur=(0, 0), noisy=0
+    zoom=0, rotation=0, shear=(0, 0), affine=0, contrast=0, intensity=0, blur=(0, 0), noisy=0
 )
 QUIET = (replace(LABEL_FREE, noise=0.0), replace(FLUORESCENCE, noise=0.0))
 
@@ -51,7 +52,7 @@ def test_a_wide_crop_leaves_no_padding(side, ranges):
 def test_all_channels_and_planes_of_a_patch_are_moved_alike_and_patches_differently():
     one = torch.randn(1, 1, 1, 40, 40, generator=generator())
     given = one.expand(6, 2, 3, 40, 40).clone()
-    only = replace(NOTHING, zoom=0.3, rotation=math.pi, shear=0.01, affine=1.0)
+    only = replace(NOTHING, zoom=0.3, rotation=math.pi, shear=(0, 0.01), affine=1.0)
     found = Augmentation(QUIET, 20, only)(given, generator())
     torch.testing.assert_close(found, found[:, :1, :1].expand_as(found))
     for i in range(5):
@@ -119,3 +120,47 @@ def test_the_same_seed_gives_the_same_patches():
     given = patches(side=wide_side(16))
     torch.testing.assert_close(augmentation(given, generator(3)), augmentation(given, generator(3)))
     assert not torch.equal(augmentation(given, generator(3)), augmentation(given, generator(4)))
+
+
+def test_channels_behind_those_that_change_are_only_moved():
+    given = torch.rand(4, 1, 1, wide_side(16), wide_side(16), generator=generator())
+    both = given.expand(-1, 2, -1, -1, -1).clone()
+    strong = Ranges(contrast=1.0, noisy=1.0, flip=0.5)
+    found = Augmentation((LABEL_FREE,), 16, strong)(both, generator(1))
+    assert (found[:, 0] - found[:, 1]).abs().amax((1, 2, 3)).min() > 0.01
+    still = replace(NOTHING, zoom=0.3, rotation=math.pi, shear=(0, 0.01), affine=0.8, flip=0.5)
+    moved = Augmentation((replace(LABEL_FREE, intensity=0, noise=0.0),), 16, still)
+    found = moved(both, generator(1))
+    torch.testing.assert_close(found[:, 0], found[:, 1])
+
+
+def test_reflections_come_as_often_as_they_should_and_leave_no_padding():
+    given = torch.zeros(400, 1, 1, 9, 9)
+    given[..., 1, 2] = 1.0
+    found = Augmentation(QUIET[:1], 9, replace(NOTHING, flip=0.5))(given, generator())
+    for place in ((1, 2), (1, 6), (7, 2), (7, 6)):
+        assert 0.15 < (found[:, 0, 0, place[0], place[1]] > 0.99).float().mean() < 0.35
+
+
+def test_a_stack_is_scaled_along_z_without_padding():
+    ranges = replace(NOTHING, zoom_z=0.2)
+    deep = deep_side(5, ranges)
+    assert deep == 6
+    place = torch.arange(deep, dtype=torch.float32) - (deep - 1) / 2
+    given = place[None, None, :, None, None].expand(300, 1, deep, 8, 8)
+    found = Augmentation(QUIET[:1], 8, ranges, depth=5)(given, generator())[:, 0, :, 0, 0]
+    assert found.shape == (300, 5)
+    torch.testing.assert_close(found, -found.flip(1), atol=1e-5, rtol=0)  # about the middle
+    step = found.diff(dim=1)
+    torch.testing.assert_close(step, step[:, :1].expand_as(step), atol=1e-5, rtol=0)
+    assert step.min() < 0.85
+    assert 1.15 < step.max() <= 1.2 + 1e-5
+    # Where there are no more slices, it is not made smaller.
+    few = Augmentation(QUIET[:1], 8, ranges, depth=6)(given, generator())[:, 0, :, 0, 0]
+    assert few.diff(dim=1).max() <= 1 + 1e-5
+
+
+def test_the_middle_is_what_comes_out_unchanged():
+    given = patches(side=24, depth=6).half()
+    found = Augmentation(QUIET, 16, NOTHING, depth=4).middle(given)
+    torch.testing.assert_close(found, given[:, :, 1:5, 4:20, 4:20].float())

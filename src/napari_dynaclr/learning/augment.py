@@ -1,4 +1,7 @@
-"""Augmentation of patches, a batch at a time on the device that trains (dynaclr.txt, Table 1)."""
+"""Augmentation of patches, a batch at a time on the device that trains.
+
+The defaults are those of dynaclr.txt, Table 1; cytoland.txt, Data Augmentations, has others.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +41,20 @@ FLUORESCENCE = ChannelAugmentation(intensity=0.7, noise=0.5)
 
 @dataclass(frozen=True)
 class Ranges:
-    """Parameters of Table 1.
+    """Parameters, those of Table 1 by default.
 
     Attributes
     ----------
-    zoom, rotation, shear
-        Largest scaling along x and y each, largest angle in radians, largest shear.
+    zoom, rotation
+        Largest scaling along x and y each, largest angle in radians.
+    shear
+        Range of the shear.
     affine
         Probability of zoom and of rotation; shearing is always applied.
+    flip
+        Probability of a reflection, along x and along y.
+    zoom_z
+        Largest scaling along z.
     gamma, contrast
         Range of the exponent, and its probability.
     intensity
@@ -58,8 +67,10 @@ class Ranges:
 
     zoom: float = 0.3
     rotation: float = math.pi
-    shear: float = 0.01
+    shear: tuple[float, float] = (0.0, 0.01)
     affine: float = 0.8
+    flip: float = 0.0
+    zoom_z: float = 0.0
     gamma: tuple[float, float] = (0.8, 1.2)
     contrast: float = 0.5
     intensity: float = 0.5
@@ -83,9 +94,22 @@ def wide_side(side: int, ranges: Ranges | None = None) -> int:
         if ranges.rotation >= math.pi / 4
         else math.cos(ranges.rotation) + (math.sin(ranges.rotation))
     )
-    reach = (1 + ranges.zoom) * (1 + ranges.shear) * diagonal
+    reach = (1 + ranges.zoom) * (1 + max(map(abs, ranges.shear))) * diagonal
     wide = math.ceil((side - 1) * reach) + 3
     return wide + (wide - side) % 2  # the same number of pixels on both sides
+
+
+def deep_side(depth: int, ranges: Ranges) -> int:
+    """Return the slices of a crop from which no zoom along z brings in padding.
+
+    Parameters
+    ----------
+    depth
+        Slices of the patch that the network gets.
+    ranges
+        Parameters of the augmentation.
+    """
+    return 1 + math.ceil((depth - 1) * (1 + ranges.zoom_z) - 1e-9)
 
 
 @dataclass
@@ -95,16 +119,21 @@ class Augmentation:
     Parameters
     ----------
     channels
-        One per channel.
+        One per channel whose intensities are changed, the first of a patch; what comes behind
+        them, such as the target of a stainer, is moved only.
     side
         Side of the patches that come out, in pixels; what goes in is wider (:func:`wide_side`).
     ranges
         Parameters.
+    depth
+        Slices of the patches that come out, if other than of those that go in
+        (:func:`deep_side`).
     """
 
     channels: Sequence[ChannelAugmentation]
     side: int
     ranges: Ranges = field(default_factory=Ranges)
+    depth: int | None = None
 
     def __call__(self, patches: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Augment patches.
@@ -121,12 +150,55 @@ class Augmentation:
         torch.Tensor
             (B, C, Z, side, side).
         """
-        draw = _Draw(patches, generator)
-        patches = self._move(patches, draw)
+        few = len(self.channels)
+        draw = _Draw(patches[:, :few], generator)
+        patches = self._move(self._zoom_z(patches, draw), draw)
+        if few == patches.shape[1]:
+            return self._change(patches, draw, generator)
+        changed = self._change(patches[:, :few], draw, generator)
+        return torch.cat([changed, patches[:, few:]], dim=1)
+
+    def middle(self, patches: torch.Tensor) -> torch.Tensor:
+        """Cut what the network sees of a patch, as it is.
+
+        Parameters
+        ----------
+        patches
+            As wide as those that are augmented, (B, C, Z, Y, X).
+
+        Returns
+        -------
+        torch.Tensor
+            (B, C, Z, side, side), float32.
+        """
+        size = (self.depth or patches.shape[2], self.side, self.side)
+        for axis, length in enumerate(size, 2):
+            patches = patches.narrow(axis, (patches.shape[axis] - length) // 2, length)
+        return patches.float()
+
+    def _change(
+        self, patches: torch.Tensor, draw: _Draw, generator: torch.Generator
+    ) -> torch.Tensor:
         patches = self._contrast(patches, draw)
         patches = self._scale(patches, draw)
         patches = self._blur(patches, draw)
         return self._add_noise(patches, draw, generator)
+
+    def _zoom_z(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
+        """Scale along z, as far as the slices go, and crop to the depth."""
+        there, wanted = patches.shape[2], self.depth or patches.shape[2]
+        if not self.ranges.zoom_z or wanted == 1:
+            return self._middle_slices(patches, wanted)
+        zoom = 1 + draw.uniform(-self.ranges.zoom_z, self.ranges.zoom_z)
+        zoom = zoom.clamp_max((there - 1) / (wanted - 1))
+        steps = torch.arange(wanted, device=patches.device) - (wanted - 1) / 2
+        places = (there - 1) / 2 + zoom[:, None] * steps
+        # Linear between slices: each is weighed by how near it is.
+        near = torch.arange(there, device=patches.device) - places[..., None]
+        return torch.einsum("bcz...,bdz->bcd...", patches.float(), (1 - near.abs()).clamp_min(0))
+
+    def _middle_slices(self, patches: torch.Tensor, wanted: int) -> torch.Tensor:
+        return patches.narrow(2, (patches.shape[2] - wanted) // 2, wanted)
 
     def _move(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
         """Rotate, zoom and shear in the plane, and crop to the side."""
@@ -136,13 +208,15 @@ class Augmentation:
         angle = draw.uniform(0, ranges.rotation) * draw.coin(ranges.affine)
         zoomed = draw.coin(ranges.affine)
         zoom = [1 + draw.uniform(-ranges.zoom, ranges.zoom) * zoomed for _ in range(2)]
-        shear = [draw.uniform(0, ranges.shear) for _ in range(2)]
+        shear = [draw.uniform(*ranges.shear) for _ in range(2)]
         cos, sin = torch.cos(angle), torch.sin(angle)
         turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
         one = torch.ones_like(angle)
         slant = torch.stack(
             [torch.stack([one, shear[0]], -1), torch.stack([shear[1], one], -1)], -2
         )
+        if ranges.flip:
+            zoom = [one * (1 - 2 * draw.coin(ranges.flip)) for one in zoom]
         theta = torch.eye(3, device=patches.device).repeat(count, 1, 1)
         theta[:, :2, :2] = turn @ slant @ torch.diag_embed(torch.stack(zoom, -1))
         # About the middle; MONAI's own option for that zooms by a pixel's width.

@@ -1,0 +1,1 @@
+"""Virtual staining: run it, and look at what the network sees."""
