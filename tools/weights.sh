@@ -13,7 +13,7 @@ run() { .venv/bin/napari-dynaclr "$@"; }
 mkdir -p "$home"
 [ -e "$plate" ] || run simulate "$plate" --seed 1
 run train "$plate" --method staining --name stainer --targets Nuclei --targets Membrane \
-  --batch-size 8 --epochs 300 --minutes 20
+  --batch-size 8 --epochs 300 --minutes 25
 run segment "$plate" --channel Nuclei
 run track "$plate"
 run train "$plate" --name simulated --channels Phase --channels Sensor --border reflect \

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from napari_dynaclr.annotation import annotate
 from napari_dynaclr.classification import classify
@@ -33,6 +34,8 @@ TRAINING_WELLS = ("A/1", "B/1")
 HELD_OUT_WELL = "B/2"
 MOCK_WELL = "A/2"
 CLICKS = 40
+_NEAR = 5
+"""Pixels between the centres of a nucleus and of its outline."""
 _STAIN_EVERY = 6
 """Every so many time points are enough to measure the stain: each is segmented twice."""
 NETWORKS = ("torch", "timm", "safetensors")
@@ -98,7 +101,8 @@ def run_demo(
     project(dataset, params("project", embedding=shown), job)
     project(dataset, params("project", "pca", embedding=shown), job)
     clicks = home / "clicks.csv"
-    write_csv(clicks, simulated_clicks(pd.read_csv(truth / "annotations.csv")))
+    states = pd.read_csv(truth / "annotations.csv")
+    write_csv(clicks, simulated_clicks(_outlined(states, dataset)))
     points = params("annotate", path=str(clicks), task="infection", annotator="demo")
     annotate(dataset, points, job)
     table = pd.concat(
@@ -124,6 +128,20 @@ def run_demo(
         cells_picture(dataset, "infection", pictures / "cells.png"),
     ]
     return DemoResult(dataset, table, written)
+
+
+def _outlined(states: pd.DataFrame, dataset: Dataset) -> pd.DataFrame:
+    """Keep cells that were found: a person clicks what is outlined."""
+    found = []
+    for fov in dataset.fovs:
+        nodes = dataset.workspace.tracks(fov)
+        mine = states[states["fov_name"] == fov.name]
+        for t, cells in mine.groupby("t"):
+            there = nodes.loc[nodes["t"] == t, ["y", "x"]].to_numpy()
+            distance, _ = cKDTree(there).query(cells[["y", "x"]].to_numpy())
+            found.append(cells[distance <= _NEAR])
+    chosen: pd.DataFrame = pd.concat(found).sort_index()
+    return chosen
 
 
 def simulated_clicks(truth: pd.DataFrame, count: int = CLICKS, seed: int = 0) -> pd.DataFrame:

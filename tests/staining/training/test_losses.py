@@ -76,3 +76,10 @@ def test_only_what_was_hidden_counts():
     prediction[:, :, :, 4:] = 100.0
     prediction[:, :, :, :2] = 3.0
     assert float(masked_error(prediction, target, mask)) == pytest.approx(5.0)
+
+
+def test_the_loss_is_as_exact_in_mixed_precision():
+    prediction, target = pair(1, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = mixed_loss(prediction + 50, target + 50)
+    torch.testing.assert_close(mixed, mixed_loss(prediction + 50, target + 50))

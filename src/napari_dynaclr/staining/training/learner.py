@@ -53,6 +53,11 @@ class ImageLearner(Learner):
             return found.pin_memory().to(device, non_blocking=True)
         return found.to(device)
 
+    def _augmented(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment a batch, in full precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            return self._augmentation(batch.float(), generator)
+
 
 class PairedLearner(ImageLearner):
     """A stainer in training (cytoland.txt, Training objectives).
@@ -71,7 +76,7 @@ class PairedLearner(ImageLearner):
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Compare what the network makes of the augmented source with the target."""
-        patches = self._augmentation(batch.float(), generator)
+        patches = self._augmented(batch, generator)
         return mixed_loss(self.model(patches[:, :1]), patches[:, 1:], self._absolute)
 
     def measure(self) -> Measured:
@@ -117,7 +122,7 @@ class MaskedLearner(ImageLearner):
 
     def loss(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Compare what the network fills in with what is there."""
-        patches = self._augmentation(batch.float(), generator)
+        patches = self._augmented(batch, generator)
         return self._compare(patches, generator)[0]
 
     def _compare(

@@ -30,10 +30,12 @@ def mixed_loss(
     torch.Tensor
         A number.
     """
-    prediction, target = prediction.float(), target.float()
-    loss = absolute * functional.l1_loss(prediction, target)
-    if absolute < 1:
-        loss = loss + (1 - absolute) * (1 - ms_ssim(prediction, target))
+    # Differences of squares need all digits, whatever precision the network computes in.
+    with torch.autocast(target.device.type, enabled=False):
+        prediction, target = prediction.float(), target.float()
+        loss = absolute * functional.l1_loss(prediction, target)
+        if absolute < 1:
+            loss = loss + (1 - absolute) * (1 - ms_ssim(prediction, target))
     return loss
 
 
