@@ -9,7 +9,7 @@ turns, and medians over the rounds count. "Ratio of work" compares the processor
 which other programs disturb less than the clock. "With its padding" is that
 where we continue images by zeros as far as VisCy does: then both results must be the same.
 
-    python staining.py [--device cuda] [--rounds 5] [CASE...]
+    python staining.py [--device cuda] [--rounds 5] [--loader 0 1] [CASE...]
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def quickest(case: Case, device: str, them: Side) -> tuple[int, int]:
 
 
 def compare(
-    case: Case, rounds: int, device: str
+    case: Case, rounds: int, device: str, loader: tuple[int, int] | None
 ) -> tuple[dict[str, object], dict[str, object], list[dict[str, object]]]:
     """Rows of a case in the three tables: time, agreement, strides."""
     us, them = Side(), Side()
     # Neither what is loaded once for all is counted, nor the counting.
     read = us.run(ours.reads, case, device), them.run(viscy.reads, case, device)
-    loader = quickest(case, device, them)
+    loader = loader or quickest(case, device, them)
     padded, theirs = [], []
     mine: dict[int, list[Measured]] = {stride: [] for stride in case.strides}
     for _ in range(rounds):
@@ -171,11 +171,11 @@ def strides(
     return row
 
 
-def measure(cases: list[Case], rounds: int, device: str) -> None:
+def measure(cases: list[Case], rounds: int, device: str, loader: tuple[int, int] | None) -> None:
     timed, near, far = [], [], []
     for case in cases:
         make(case)
-        row, agreed, strided = compare(case, rounds, device)
+        row, agreed, strided = compare(case, rounds, device, loader)
         timed.append(row)
         near.append(agreed)
         far += strided
@@ -207,8 +207,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("cases", nargs="*", help=", ".join(CASES))
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "mps"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--loader",
+        type=int,
+        nargs=2,
+        metavar=("WORKERS", "BATCH"),
+        help="VisCy's; its quickest if left out",
+    )
     given = parser.parse_args(arguments)
-    measure([CASES[name] for name in given.cases or CASES], given.rounds, given.device)
+    cases = [CASES[name] for name in given.cases or CASES]
+    measure(cases, given.rounds, given.device, given.loader and tuple(given.loader))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Network:
 def fcmae(
     depth: int, stem: tuple[int, int, int], dims: list[int], blocks: list[int], trained: bool
 ) -> Network:
-    rest = {"dims": dims, "encoder_blocks": blocks, "decoder_conv_blocks": 2}
+    rest = {"dims": dims, "encoder_blocks": blocks, "decoder_conv_blocks": 1 if trained else 2}
     return Network("fcmae", depth, stem, {**rest, "pretraining": False}, trained)
 
 
@@ -49,9 +49,9 @@ NETWORKS = {
     "VSCyto3D": fcmae(15, (5, 4, 4), *TINY, trained=False),
     "VSCyto2D": fcmae(1, (1, 2, 2), *TINY, trained=False),
     "UNeXt2": Network("UNeXt2", 5, (5, 4, 4)),
-    "small VSCyto3D": fcmae(15, (5, 4, 4), [24, 48, 96, 192], [2, 2, 4, 2], trained=True),
+    "small VSCyto3D": fcmae(15, (5, 4, 4), [24, 48, 96, 192], [1, 1, 2, 1], trained=True),
 }
-"""The last, which is trained on simulated stacks, has a quarter of the features of VSCyto3D."""
+"""The last is trained, on simulated stacks; it has a quarter of the features of VSCyto3D."""
 
 
 @dataclass(frozen=True)

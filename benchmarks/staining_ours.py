@@ -58,6 +58,7 @@ def prepare(case: Case) -> None:
 def train(case: Case) -> None:
     """Train the case's network, from random weights, on stacks that it is not measured on."""
     import torch
+
     from napari_dynaclr.staining.checkpoint import save_stainer
     from napari_dynaclr.staining.network import build
     from napari_dynaclr.staining.viscy import config_of
@@ -80,8 +81,8 @@ def train(case: Case) -> None:
         batch_size=4,
         l1=1.0,
         augment=False,
-        patches=400,
-        epochs=20,
+        patches=200,
+        epochs=10,
         minutes=MINUTES,
     )
     nd.train(dataset, params)
