@@ -131,15 +131,15 @@ class StainParams(Params):
         "error",
         title="Empty frames",
         description="Stop at a frame of nothing but zeros or NaN, or leave its stain empty, too.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "on_failure": True},
     )
     unreadable: Literal["error", "blank"] = Field(
         "error",
         title="Damaged frames",
         description="Frames that cannot be read: finish all others and say which they are, so "
-        "that they can be restored and stained later; or leave their stain empty (zeros), for "
-        "good.",
-        json_schema_extra={"advanced": True},
+        "that they can be restored and stained later; or leave their stain empty (zeros) until "
+        "a run finds them restored.",
+        json_schema_extra={"advanced": True, "on_failure": True},
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto",
@@ -284,6 +284,7 @@ def _prepare(
     names = recipe.names_of(config.out_channels)
     how = "as they are" if mode == "none" else f"{mode} of the {level}"
     told.append(f"{', '.join(names)} from {', '.join(channels)} ({how}).")
+    told += _doubts(channels, recipe, params.channel)
     source = Source(channels, mode, level, params.empty_frames == "skip")
     return Prepared(loaded.network, config, source, names, recipe.voxel_size, tuple(told))
 
@@ -320,6 +321,18 @@ def _channels(recipe: Recipe, chosen: str, count: int, dataset: Dataset) -> tupl
         f"The weights take {count} channels{named}, {dataset.root.name} has {', '.join(there)}: "
         "choose other weights."
     )
+
+
+def _doubts(channels: tuple[str, ...], recipe: Recipe, chosen: str) -> list[str]:
+    """Say so where a channel was only taken because there is no other."""
+    if chosen or channels == recipe.source_channels:
+        return []
+    return [
+        f"{channel} is not named like a label-free channel (phase, DIC, bright field): what is "
+        "stained from fluorescence means nothing, to a network for label-free images."
+        for channel in channels
+        if not is_label_free(channel)
+    ]
 
 
 def _refuse_other(preset: Preset, config: StainerConfig, weights: Weights) -> None:
