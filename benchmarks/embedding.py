@@ -15,39 +15,25 @@ Each side lives in a process of its own; they take turns, and medians over the r
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import embedding_ours as ours
 import embedding_viscy as viscy
 import numpy as np
-from common import show
-from embedding_cases import CASES, Case, Measured
+from common import Side, show
+from embedding_cases import CASES, Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pandas as pd
+    from common import Measured
 
 LOADERS = [(workers, cache) for cache in (0, 1 << 30) for workers in (0, 1, 2)]
 
 
-class Side:
-    """One of those compared, in a process of its own, so that its memory is its own, too."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._process = ProcessPoolExecutor(1, mp_context=context)
-
-    def run[T](self, work: Callable[..., T], *arguments: object) -> T:
-        return self._process.submit(work, *arguments).result()
-
-
 def median(rounds: list[Measured]) -> tuple[float, float, float]:
     """Cells per second, and per second of the processor's work; MB."""
-    figures = [(m.cells / m.seconds, m.cells / m.processor, m.megabytes) for m in rounds]
+    figures = [(m.done / m.seconds, m.done / m.processor, m.megabytes) for m in rounds]
     speed, work, memory = np.median(figures, axis=0).tolist()
     return speed, work, memory
 
@@ -74,7 +60,7 @@ def reading(
     (our_speed, our_work, our_memory), (speed, work, memory) = median(mine), median(theirs)
     row: dict[str, object] = {
         "case": case.name,
-        "cells": mine[0].cells,
+        "cells": mine[0].done,
         "ours, cells/s": our_speed,
         "VisCy, cells/s": speed,
         "ratio": our_speed / speed,
@@ -101,7 +87,7 @@ def whole(
     return {
         "case": case.name,
         "network": case.backbone,
-        "cells": mine[0].cells,
+        "cells": mine[0].done,
         "ours, cells/s": our_speed,
         "VisCy, cells/s": speed,
         "ratio": our_speed / speed,

@@ -1,18 +1,14 @@
-"""What ``embedding.py`` compares, and what a measurement of it is."""
+"""What ``embedding.py`` compares."""
 
 from __future__ import annotations
 
-import re
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common import HOME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 CHANNELS = ("Phase", "Sensor")
 """The first to mean 0 and standard deviation 1 of its FOV, the second to percentiles of a patch."""
@@ -74,28 +70,3 @@ CASES = {
         Case("deep-mini", "convnext_mini", 1, 1024, 32, 30, 160),
     )
 }
-
-
-@dataclass
-class Measured:
-    """Cells, seconds, those of the processor, and the peak of the process' memory meanwhile."""
-
-    cells: int = 0
-    seconds: float = 0.0
-    processor: float = 0.0
-    megabytes: float = 0.0
-
-
-@contextmanager
-def measuring() -> Iterator[Measured]:
-    """Measure what is done inside; how many cells it was is to be said there."""
-    found = Measured()
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if reset.exists():
-        reset.write_text("5")  # the peak starts anew
-    start, worked = time.perf_counter(), time.process_time()
-    yield found
-    found.seconds = time.perf_counter() - start
-    found.processor = time.process_time() - worked
-    if status.exists():
-        found.megabytes = int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024

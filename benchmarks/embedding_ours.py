@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import zarr
-from common import HOME
-from embedding_cases import CHANNELS, Case, Measured, measuring
+from common import HOME, Measured, measuring
+from embedding_cases import CHANNELS, Case
 
 import napari_dynaclr as nd
 from napari_dynaclr.core.job import Job
@@ -103,7 +103,7 @@ def patches(case: Case) -> Iterator[CellPatches]:
 def read(case: Case) -> Measured:
     with measuring() as found:
         for piece in patches(case):
-            found.cells += len(piece.rows)
+            found.done += len(piece.rows)
     return found
 
 
@@ -126,7 +126,7 @@ def embed(case: Case, device: str) -> Measured:
     )
     with measuring() as found:
         done = nd.embed(dataset, params)
-        found.cells = int(done["cells"].sum())
+        found.done = int(done["cells"].sum())
     return found
 
 
@@ -157,7 +157,7 @@ def bare(case: Case, device: str) -> Measured:
             with measuring() as found:
                 for _ in range(max(2, CELLS[device] // size)):
                     network(batch)[0].cpu()
-                    found.cells += size
-        if found.cells / found.seconds > fastest.cells / fastest.seconds:
+                    found.done += size
+        if found.done / found.seconds > fastest.done / fastest.seconds:
             fastest = found
     return fastest

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from embedding_cases import CHANNELS, Case, Measured, measuring
+from common import Measured, measuring
+from embedding_cases import CHANNELS, Case
 
 if TYPE_CHECKING:
     from viscy_data.triplet import TripletDataModule
@@ -61,7 +62,7 @@ def read(case: Case, workers: int, cache: int) -> Measured:
         module = data_module(case, workers, cache)
         module.setup("predict")
         for batch in module.predict_dataloader():
-            found.cells += len(module.on_after_batch_transfer(batch, 0)["anchor"])
+            found.done += len(module.on_after_batch_transfer(batch, 0)["anchor"])
     return found
 
 
@@ -116,7 +117,7 @@ def embed(case: Case, device: str, workers: int, cache: int) -> Measured:
         )
         module = data_module(case, workers, cache)
         trainer.predict(ContrastiveModule(), datamodule=module, return_predictions=False)
-        found.cells = len(module.predict_dataset)
+        found.done = len(module.predict_dataset)
     return found
 
 

@@ -7,6 +7,7 @@ import map as linked_map
 import memory
 import patches
 import reads
+import staining
 import tracking
 import window
 
@@ -16,5 +17,6 @@ if __name__ == "__main__":
     tracking.main()
     memory.main()
     embedding.main([])
+    staining.main([])
     linked_map.main()
     window.main()

@@ -75,17 +75,18 @@ class _Tally:
         """Return a row's figures; the mean of no time point is NaN."""
         pcc, ssim = (float(np.mean(one)) if one else np.nan for one in (self.pcc, self.ssim))
         counts, theirs = self.counts, self.experimental_counts
+        # What matters most first and last: a narrow terminal leaves out what is between.
         return {
-            "time_points": len(self.pcc),
-            "left_out": self.left_out,
             "pcc": pcc,
             "ssim": ssim,
-            "ap50": counts.ap50 if counts else np.nan,
-            "ap": counts.ap if counts else np.nan,
+            "time_points": len(self.pcc),
+            "left_out": self.left_out,
             "experimental_ap50": theirs.ap50 if theirs else np.nan,
             "experimental_ap": theirs.ap if theirs else np.nan,
             "true_cells": counts.truth if counts else pd.NA,
             "virtual_cells": counts.found if counts else pd.NA,
+            "ap50": counts.ap50 if counts else np.nan,
+            "ap": counts.ap if counts else np.nan,
         }
 
 
