@@ -259,7 +259,9 @@ def _prepare(
     from napari_dynaclr.staining.checkpoint import load_stainer
 
     loaded = load_stainer(weights.path, preset.settings if preset else None)
-    config, told = loaded.network.config, list(loaded.told)
+    config = loaded.network.config
+    told = [f"Network: {weights.path.name if params.weights or preset is None else preset.name}."]
+    told += loaded.told
     recipe = Recipe()
     if loaded.about:
         recipe = Recipe.of(loaded.about, str(weights.path))
@@ -285,8 +287,23 @@ def _prepare(
     how = "as they are" if mode == "none" else f"{mode} of the {level}"
     told.append(f"{', '.join(names)} from {', '.join(channels)} ({how}).")
     told += _doubts(channels, recipe, params.channel)
+    told += _without_effect(dataset, params, config)
     source = Source(channels, mode, level, params.empty_frames == "skip")
     return Prepared(loaded.network, config, source, names, recipe.voxel_size, tuple(told))
+
+
+def _without_effect(dataset: Dataset, params: StainParams, config: StainerConfig) -> list[str]:
+    """Say what of the settings and the images a network makes no use of."""
+    slices = max(fov.shape[1] for fov in dataset.fovs)
+    found = []
+    if config.depth == 1 and slices > 1:
+        found.append(
+            f"The network sees single slices: each of the {slices} is stained by itself, without "
+            "those above and below it."
+        )
+    if config.depth == 1 and params.z_stride > 1:
+        found.append("z_stride has no effect: the network sees single slices.")
+    return found
 
 
 def _channels(recipe: Recipe, chosen: str, count: int, dataset: Dataset) -> tuple[str, ...]:
