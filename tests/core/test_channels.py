@@ -7,12 +7,43 @@ import pytest
 from napari_dynaclr.core.channels import is_label_free, named_after, prediction_of
 
 
-@pytest.mark.parametrize("name", ["Phase3D", "DIC", "brightfield", "BF", "ch0_BF", "Trans", "QPI"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Phase3D",
+        "phase contrast",
+        "Channels_Phase",
+        "DIC",
+        "brightfield",
+        "Bright-field",
+        "BF",
+        "ch0_BF",
+        "Trans",
+        "transmitted light",
+        "QPI",
+        "DPC",
+        "Retardance",
+        "State0_label-free",
+    ],
+)
 def test_label_free_channels_are_known(name):
     assert is_label_free(name)
 
 
-@pytest.mark.parametrize("name", ["Nuclei", "GFP EX488 EM525-45", "nuclei_prediction", "Sensor"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Nuclei",
+        "GFP EX488 EM525-45",
+        "nuclei_prediction",
+        "Sensor",
+        "mCherry-Transferrin",
+        "Transgene GFP",
+        "S-phase FUCCI",
+        "G1-phase",
+        "BrightViolet421",
+    ],
+)
 def test_fluorescence_is_not_label_free(name):
     assert not is_label_free(name)
 

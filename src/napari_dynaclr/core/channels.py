@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 Structure = Literal["nuclei", "membrane"]
 
 _LABEL_FREE = re.compile(
-    r"phase|(?<![a-z])dic(?![a-z])|bright|^bf|_bf|trans|label.?free|qpi", re.IGNORECASE
+    r"(?<!\b[sm][ _-])(?<!\bg[12][ _-])phase"
+    r"|(?<![a-z])(dic|bf|qpi|dpc|trans(mitted|light)?)(?![a-z])"
+    r"|bright[ _-]?field|label.?free|retardance",
+    re.IGNORECASE,
 )
 
 # The plainest word first: it decides where several channels are named after the structure.

@@ -128,6 +128,10 @@ class Workspace:
         entry = self._entry(result, fov)
         return str(entry["key"]) if "key" in entry else None
 
+    def finished(self, result: str, fov: Fov) -> str:
+        """Return when the result of a FOV was published, UTC, or "" if it is not there."""
+        return str(self._entry(result, fov).get("finished", ""))
+
     def _entry(self, result: str, fov: Fov) -> dict[str, Any]:
         try:
             return dict(json.loads(self._ledger(result, fov).read_text(encoding="utf-8")))

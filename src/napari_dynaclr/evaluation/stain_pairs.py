@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 from skimage.metrics import structural_similarity
 
-from napari_dynaclr.core.channels import PREDICTION, named_after
+from napari_dynaclr.core.channels import PREDICTION, named_after, prediction_of
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.registry import find_method
@@ -103,7 +103,8 @@ def organelle(channel: str) -> str:
     for structure in _STRUCTURES:
         if named_after(structure, [channel]):
             return structure
-    return channel.lower().removesuffix(PREDICTION)
+    # As the name of a stain is made of that of its channel.
+    return prediction_of(channel.removesuffix(PREDICTION)).removesuffix(PREDICTION)
 
 
 def find_pairs(

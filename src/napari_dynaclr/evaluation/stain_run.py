@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def last_stain(dataset: Dataset) -> tuple[Method, Params]:
-    """Return the method and the settings of the last run of 'stain' that was finished.
+    """Return the method and the settings of the last run of 'stain' that a stain came of.
+
+    That is one that was finished, or one that could not read some frames and finished all
+    others.
 
     Raises
     ------
@@ -23,8 +26,15 @@ def last_stain(dataset: Dataset) -> tuple[Method, Params]:
     InvalidInput
         If its settings are of another version, and no longer known.
     """
-    for run in reversed(dataset.workspace.runs()):
-        if run.get("stage") == "stain" and run.get("status") == "finished":
+    workspace = dataset.workspace
+    published = {workspace.finished("stain", fov) for fov in dataset.fovs} - {""}
+    if not published:
+        raise MissingInput("virtual stain", "stain")
+    for run in reversed(workspace.runs()):
+        # Times are written to the second, in UTC: they compare as text.
+        if run.get("stage") == "stain" and any(
+            run["started"] <= time <= run["ended"] for time in published
+        ):
             method = find_method("stain", run["method"])
             return method, method.params_class().parse(run["params"])
     raise MissingInput("virtual stain", "stain")

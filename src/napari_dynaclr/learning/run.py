@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
-import torch
 
 from napari_dynaclr.core.atomic import remove, write_csv, write_text
 from napari_dynaclr.core.background import in_background
-from napari_dynaclr.core.device import Device, choose_device, device_memory
+from napari_dynaclr.core.device import Device, choose_device, device_memory, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import result_key
 from napari_dynaclr.learning.checkpoint import read_checkpoint
@@ -200,7 +199,9 @@ def _train(
             return  # it had ended, and could not be saved
         try:
             trainer.fit(learner, ckpt_path=place.last if going_on else None)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise InvalidInput(
                 f"There is not enough memory: choose a smaller batch_size (now "
                 f"{params.batch_size}) or patch_size."

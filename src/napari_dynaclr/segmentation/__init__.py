@@ -62,8 +62,10 @@ def segment(dataset: Dataset, params: Params | None = None, job: Job | None = No
     workspace = dataset.workspace
     with recorded(dataset, method, params):
         source = getattr(module, "input_key", lambda _dataset, fov, _params: source_key(fov))
-        reads = getattr(module, "channels_read", lambda _fov, _params: ())
-        inputs = {fov.name: stain_inputs(dataset, fov, reads(fov, params)) for fov in dataset.fovs}
+        inputs = {
+            fov.name: stain_inputs(dataset, fov, module.channels_read(fov, params))
+            for fov in dataset.fovs
+        }
         keys = {
             fov.name: result_key(
                 method, params, source(dataset, fov, params), *inputs[fov.name].values()

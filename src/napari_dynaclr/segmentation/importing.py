@@ -56,6 +56,11 @@ def input_key(dataset: Dataset, fov: Fov, params: ImportParams) -> str:
     return "|".join([source_key(fov), str(place), str(len(files)), str(newest)])
 
 
+def channels_read(_fov: Fov, _params: ImportParams) -> list[str]:
+    """Return the channels that are segmented: none."""
+    return []
+
+
 def segment_fov(fov: Fov, start: int, params: ImportParams) -> Iterator[NDArray[np.uint32]]:
     """Yield the label image (Z, Y, X) of each time point from ``start`` on."""
     place = Path(params.path).expanduser() if params.path else None

@@ -38,6 +38,7 @@ CHOICES = {
     "embeddings": ["features", "dynaclr"],
     "encoders": ["/data/plate.dynaclr/weights/mine.safetensors"],
     "starts": ["/data/plate.dynaclr/weights/mine.safetensors", "DynaCLR-DENV-VS+Ph"],
+    "stainers": ["/data/plate.dynaclr/weights/stainer.safetensors"],
     "tasks": ["infection", "division"],
     "maps": ["phate"],
 }

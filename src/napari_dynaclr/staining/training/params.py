@@ -43,6 +43,7 @@ class ImageTrainingParams(TrainingParams):
         description="How many patches are learned from between two measurements.",
         ge=2,
         le=10_000_000,
+        json_schema_extra={"advanced": True},
     )
     epochs: int = Field(
         40,
