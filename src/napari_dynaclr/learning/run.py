@@ -171,13 +171,13 @@ def _is_finished(place: _Place, key: str, what: str) -> bool:
             remove(place.last)
             return True
         raise InvalidInput(
-            f"There is {_a(what)} '{place.weights.stem}' already, of other settings or tracks: "
+            f"There is {_a(what)} '{place.weights.stem}' already, of other settings or data: "
             "choose another name."
         )
     if place.last.exists() and place.stamp.read_text(encoding="utf-8") != key:
         raise InvalidInput(
             f"There is an unfinished training '{place.weights.stem}' with other settings or "
-            f"tracks: choose another name, or delete {place.folder}."
+            f"data: choose another name, or delete {place.folder}."
         )
     return False
 
