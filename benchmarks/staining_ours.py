@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MINUTES = 10.0
+MINUTES = 3.0
 """Limit of the training of the network that is trained."""
 
 

@@ -150,7 +150,7 @@ def cells_picture(
     predictions = read_csv(dataset.workspace.predictions(task), "predictions")
     column = f"predicted_{task}"
     states = _states(task, predictions[column].astype(str).to_numpy())
-    channels = dataset.channels
+    channels = dataset.source_channels
     chosen = pd.concat(
         [
             part.sample(min(count, len(part)), random_state=seed)

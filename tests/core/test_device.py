@@ -5,7 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from napari_dynaclr.core.device import Device, available_devices, choose_device, device_memory
+from napari_dynaclr.core.device import (
+    Device,
+    available_devices,
+    choose_device,
+    device_memory,
+    is_out_of_memory,
+)
 from napari_dynaclr.core.errors import InvalidInput, MissingExtra
 
 
@@ -84,3 +90,29 @@ def test_the_cpu_needs_no_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with device_memory(Device.CPU):
         pass
+
+
+class _Fake(RuntimeError):
+    """Stands for torch's own."""
+
+
+_Fake.__name__ = "OutOfMemoryError"
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"), True),
+        (RuntimeError("Invalid buffer size: 20.00 GB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate"), True),
+        (_Fake(), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_all_ways_to_say_that_memory_was_short(error, short):
+    assert is_out_of_memory(error) is short

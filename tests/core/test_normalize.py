@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_dynaclr import Job, open_dataset
-from napari_dynaclr.core.errors import Cancelled, InvalidInput
+from napari_dynaclr.core.errors import Cancelled, InvalidInput, UnreadablePixels
 from napari_dynaclr.core.normalize import GRID, normalize, pool, statistics, summarize
 
 SHAPE = (3, 2, 2, 320, 400)
@@ -239,3 +239,27 @@ def test_pooled_moments_are_exact(parts):
 def test_nothing_cannot_be_pooled():
     with pytest.raises(InvalidInput, match="no pixels"):
         pool([], [])
+
+
+@pytest.mark.parametrize("level", ["fov", "dataset"])
+def test_statistics_of_a_part_are_not_those_of_the_whole_for_good(make_plate, level):
+    images = np.random.default_rng(0).integers(1, 900, (3, 1, 1, 64, 64)).astype(np.uint16)
+    images[1] += 5000
+    path = make_plate("p.zarr", {"A/1/0": images, "A/1/1": images})
+    chunk = path / "A/1/0/0/1/0/0/0/0"
+    whole = chunk.read_bytes()
+
+    def mean(dataset, **how):
+        return statistics(dataset, dataset["A/1/0"], ["Nuclei"], level, **how)["Nuclei"]["mean"]
+
+    expected = mean(open_dataset(path, workspace=path.parent / "other"))
+    chunk.write_bytes(whole[: len(whole) // 2])
+    dataset = open_dataset(path)
+    part = mean(dataset, lenient=True)
+    assert part < expected - 500
+    assert mean(dataset, lenient=True) == part
+    with pytest.raises(UnreadablePixels):
+        mean(dataset)
+    chunk.write_bytes(whole)
+    assert mean(open_dataset(path), lenient=True) == expected
+    assert mean(dataset) == expected

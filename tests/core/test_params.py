@@ -113,3 +113,12 @@ def test_what_only_changes_the_speed_is_not_in_the_digest():
 
     assert Settings(threads=8).digest() == Settings().digest()
     assert Settings(size=4).digest() != Settings().digest()
+
+
+def test_what_happens_where_there_is_nothing_is_no_part_of_the_digest():
+    class Lenient(Params):
+        size: int = Field(1)
+        damaged: str = Field("error", json_schema_extra={"on_failure": True})
+
+    assert Lenient().digest() == Lenient(damaged="blank").digest()
+    assert Lenient().digest() != Lenient(size=2).digest()

@@ -6,11 +6,12 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from iohub import open_ome_zarr
 
 from napari_dynaclr import open_dataset
 from napari_dynaclr.core import plate_writer
-from napari_dynaclr.core.plate_writer import FovWriter
+from napari_dynaclr.core.plate_writer import FovWriter, is_without
 
 NAMES = ["A/1/0", "A/1/1", "B/02/000000"]
 TIMES = 4
@@ -250,3 +251,46 @@ def test_a_bare_image_gets_a_plate_of_one(tmp_path, write_image, pixels):
     writer.publish()
     assert listed(dataset) == ["0/0/0"]
     assert read(dataset, "0/0/0")[:, 0, 0, 0, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_a_fov_published_without_some_time_points_goes_on_with_these(dataset):
+    fov = dataset["A/1/0"]
+    frames = np.random.default_rng(0).integers(1, 9, (fov.shape[0], 1, *fov.shape[1:]))
+
+    def writer():
+        return FovWriter(dataset.workspace, "stain", fov, "k", ["cells"], "uint32")
+
+    first = writer()
+    first.remember({"tile": 32})
+    for t, frame in enumerate(frames):
+        if t == 1:
+            first.leave_out(t)
+        else:
+            first.write(t, frame, {"n": t})
+    with pytest.raises(ValueError, match="are missing"):
+        first.publish()
+    first.publish(without=True)
+    assert is_without(dataset.workspace.key("stain", fov), "k")
+    assert not is_without("k", "k")
+    assert not is_without(None, "k")
+    for _ in range(2):  # also when nothing came of it
+        again = writer()
+        assert again.missing == [1]
+        assert again.begun == {"tile": 32}
+    again.write(1, frames[1], {"n": 1})
+    again.publish()
+    assert dataset.workspace.key("stain", fov) == "k"
+    found = zarr.open_array(dataset.workspace.plate("stain") / fov.name / "0", mode="r")
+    np.testing.assert_array_equal(found[:], frames)
+
+
+def test_a_fov_can_be_begun_anew(dataset):
+    fov = dataset["A/1/0"]
+    writer = FovWriter(dataset.workspace, "stain", fov, "k", ["cells"], "uint32")
+    writer.remember({"format": "float16"})
+    writer.write(0, np.ones((1, *fov.shape[1:]), np.uint32))
+    writer.restart()
+    for one in (writer, FovWriter(dataset.workspace, "stain", fov, "k", ["cells"], "uint32")):
+        assert one.missing == list(range(fov.shape[0]))
+        assert one.begun == {}
+        assert not one._array[:].any()

@@ -20,14 +20,15 @@ from napari_dynaclr.embedding.inference import Inference, embed_cells  # noqa: E
 class Sums(torch.nn.Module):
     """Embeds a patch as its sum; knows which batches it saw, and may fail on some."""
 
-    def __init__(self, room=10_000, seconds=0.0):
+    def __init__(self, room=10_000, seconds=0.0, error=None):
         super().__init__()
         self.room, self.seconds, self.seen = room, seconds, []
+        self.error = error or torch.OutOfMemoryError("no room")
 
     def forward(self, patches):
         self.seen.append(len(patches))
         if len(patches) > self.room:
-            raise torch.OutOfMemoryError("no room")
+            raise self.error
         time.sleep(self.seconds * len(patches))
         total = patches.sum(dim=(1, 2, 3, 4))[:, None]
         return total, -total
@@ -72,13 +73,16 @@ def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_slow():
     assert run(slow, [4, 4]).batch_size < 4
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does():
-    network = Sums(room=6)
+@pytest.mark.parametrize("error", [None, RuntimeError("MPS backend out of memory")])
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(error):
+    network = Sums(room=6, error=error)
     infer = run(network, [40, 40])
     assert infer.batch_size <= 6
     assert max(n for n in network.seen if n <= 6) > 1
     with pytest.raises(InvalidInput, match="A single patch does not fit into the memory of cpu"):
-        run(Sums(room=0), [3])
+        run(Sums(room=0, error=error), [3])
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(Sums(room=6, error=RuntimeError("shapes do not match")), [40])
 
 
 def test_what_is_not_finite_is_one_line():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+
+from napari_dynaclr import open_dataset
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 pytest.importorskip("timm", reason="the extra 'torch' is not installed")
@@ -36,5 +39,43 @@ def small():
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             return shake(build(StainerConfig(**shape)), seed)
+
+    return make
+
+
+NAMES = ("nuclei_prediction", "membrane_prediction")
+ABOUT = {"target_channels": NAMES, "normalization": "mean-std", "statistics": "fov"}
+STEM = {1: (1, 2, 2), 5: (5, 4, 4)}
+
+
+@pytest.fixture(scope="session")
+def save(small, tmp_path_factory):
+    """Return a function that saves a small stainer of some depth and gives its path."""
+    folder = tmp_path_factory.mktemp("stainers")
+
+    def write(depth=1, **about):
+        from napari_dynaclr.staining.checkpoint import save_stainer
+
+        path = folder / f"{depth}-{abs(hash(str(about)))}.safetensors"
+        if not path.exists():
+            network = small(depth=depth, stem=STEM[depth])
+            save_stainer(path, network, {**ABOUT, **about})
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def movie(make_plate):
+    """Return a function that makes a plate of noise: T, Z, Y, X of its one FOV."""
+
+    def make(shape=(3, 1, 40, 52), fovs=("A/1/0",), name="p.zarr", images=None, **kwargs):
+        rng = np.random.default_rng(1)
+        t, z, y, x = shape
+        pixels = images or {
+            fov: rng.integers(100, 900, (t, 2, z, y, x)).astype(np.uint16) for fov in fovs
+        }
+        kwargs = {"channels": ("Phase", "Nuclei"), **kwargs}
+        return open_dataset(make_plate(name, pixels, **kwargs))
 
     return make

@@ -120,6 +120,15 @@ def test_a_stack_is_seen_around_the_slice_and_continued_where_it_is_thin(
     assert frame_features(thin, "A/1/0", 0, settings)["encoder_0"].shape == (32, 32, 3)
 
 
+def test_a_frame_that_memory_does_not_hold_is_one_line(dataset, small, tmp_path, monkeypatch):
+    def short(_network, _images):
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setattr("napari_dynaclr.staining.feature_maps.feature_maps", short)
+    with pytest.raises(InvalidInput, match="The memory does not hold"):
+        frame_features(dataset, "A/1/0", 0, saved(small(), tmp_path / "small.safetensors"))
+
+
 def test_cancelled_it_stops(dataset, small, tmp_path):
     job = Job()
     job.cancel()

@@ -201,6 +201,14 @@ def test_larger_squares_than_the_stride_can_be_hidden(small):
     assert gradient.abs().max() > 0
 
 
+@pytest.mark.parametrize("ratio", [0.01, 0.5, 0.99])
+def test_a_mask_hides_a_square_at_least_and_leaves_one(ratio):
+    mask = random_mask((3, 1, 5, 32, 64), 32, ratio, torch.Generator().manual_seed(0))
+    assert mask.sum(dim=(1, 2, 3)).tolist() == [1] * 3
+    with pytest.raises(ValueError, match="of one square"):
+        random_mask((3, 1, 5, 32, 32), 32, ratio)
+
+
 def test_a_mask_hides_its_share_and_follows_its_generator():
     def make(seed):
         return random_mask((4, 1, 5, 96, 128), 32, 0.5, torch.Generator().manual_seed(seed))

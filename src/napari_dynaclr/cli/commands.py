@@ -28,11 +28,11 @@ _SUMMARY = {
     "segment": "Find the cells of every time point.",
     "track": "Link segmented cells over time.",
     "embed": "Embed every tracked cell at every time point.",
-    "train": "Train an encoder on tracked cells.",
+    "train": "Train a network: an encoder of cells, or a stainer.",
     "project": "Map the embedding to two or more dimensions.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",
-    "evaluate": "Measure embeddings, tracks and predictions.",
+    "evaluate": "Measure stains, tracks, embeddings and predictions.",
     "compare": "Train encoders in several ways, and measure them beside each other.",
 }
 

@@ -99,7 +99,7 @@ def _encoder(way: str, name: str) -> Candidate:
 
 def imagenet_channels(dataset: Dataset, params: CompareParams) -> tuple[str, ...]:
     """Channels that ImageNet's network sees: those chosen, or the last one of the encoders'."""
-    seen = params.channels or tuple(dataset.channels)
+    seen = params.channels or tuple(dataset.source_channels)
     return params.imagenet_channels or seen[-1:]
 
 

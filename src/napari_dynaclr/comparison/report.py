@@ -72,7 +72,7 @@ def remarks(
         Settings of the comparison.
     """
     limit = f", {params.minutes:g} minutes at most" if params.minutes else ""
-    channels = ", ".join(params.channels or dataset.channels)
+    channels = ", ".join(params.channels or dataset.source_channels)
     trained = len(dataset.fov_names) - len(labels.held_out)
     said = [
         f"{labels.how[:1].upper()}{labels.how[1:]}.",

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 Structure = Literal["nuclei", "membrane"]
 
 _LABEL_FREE = re.compile(
-    r"(?<!\b[sm][ _-])(?<!\bg[12][ _-])phase|(?<![a-z])(dic|bf|qpi|dpc|trans(mitted|light)?)(?![a-z])"
+    r"(?<!\b[sm][ _-])(?<!\bg[12][ _-])phase"
+    r"|(?<![a-z])(dic|bf|qpi|dpc|trans(mitted|light)?)(?![a-z])"
     r"|bright[ _-]?field|label.?free|retardance",
     re.IGNORECASE,
 )

@@ -52,6 +52,8 @@ class Dataset:
         """All FOVs that were opened, whatever was selected from them since."""
         self.pooled: dict[str, dict[str, float]] = {}
         """Statistics over all FOVs by channel, once they are known."""
+        self.pooled_partly: dict[str, dict[str, float]] = {}
+        """The same where some time points cannot be read, for those who do without."""
 
     def __repr__(self) -> str:
         return f"Dataset({str(self.root)!r})"
@@ -97,6 +99,7 @@ class Dataset:
         for one in (self, self.whole):
             one.__dict__.pop("_fovs", None)
             one.pooled.clear()
+            one.pooled_partly.clear()
 
     @property
     def fovs(self) -> list[Fov]:

@@ -79,6 +79,46 @@ def require_networks(*more: str) -> None:
             raise MissingExtra(package, "torch")
 
 
+_SHORT = ("out of memory", "alloc_failed", "allocate memory", "not enough memory", "buffer size")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short, of the computer or of a device.
+
+    torch has an exception of its own for CUDA's allocator only. Apple's MPS ("MPS backend out
+    of memory", "Invalid buffer size"), CUDA's driver ("CUDA error: out of memory"), cuDNN and
+    cuBLAS ("CUDNN_STATUS_ALLOC_FAILED") and the CPU's allocator ("can't allocate memory",
+    "not enough memory") say so in a RuntimeError.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in _SHORT)
+
+
+def empty_cache(kind: str) -> None:
+    """Give memory back that torch keeps of a device, and nothing uses.
+
+    Parameters
+    ----------
+    kind
+        "cuda", "mps" or "cpu".
+    """
+    import torch
+
+    if kind == "cuda":
+        torch.cuda.empty_cache()
+    elif kind == "mps":
+        torch.mps.empty_cache()
+
+
 @contextmanager
 def device_memory(device: Device) -> Iterator[None]:
     """Release the device's cached memory when a job ends, however it ends."""
@@ -88,7 +128,5 @@ def device_memory(device: Device) -> Iterator[None]:
         if device in (Device.CUDA, Device.MPS):
             import gc
 
-            import torch
-
             gc.collect()
-            (torch.cuda if device is Device.CUDA else torch.mps).empty_cache()
+            empty_cache(device.value)

@@ -146,7 +146,7 @@ def _no_connection(url: str, part: Path, what: str, error: Exception) -> str:
     reason = "does not answer" if slow else "cannot be reached"
     return (
         f"{what} cannot be downloaded: {urlsplit(url).hostname} {reason}. Get {url} on a machine "
-        "that is online, and name the file as the weights file."
+        "that is online, and name the file as weights file (weights=)."
     )
 
 
@@ -196,7 +196,7 @@ def _receive(url: str, have: int, version: str) -> Iterator[_Start | bytes]:
         if not answer.ok:
             raise InvalidInput(
                 f"{url} cannot be downloaded: the server says {answer.status_code} "
-                f"{answer.reason}. Name a file of your own as the weights file."
+                f"{answer.reason}. Name a file of your own as weights file (weights=)."
             )
         goes_on = answer.status_code == requests.codes.partial_content
         goes_on = goes_on and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")

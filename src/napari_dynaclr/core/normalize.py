@@ -107,7 +107,8 @@ def statistics(
     job
         Progress of the pass over the pixels, where one is needed.
     lenient
-        Leave out time points that cannot be read, where some can.
+        Leave out time points that cannot be read, where some can. Such statistics stand in for
+        the FOV's only as long as these cannot be read, and only for those who ask so.
 
     Returns
     -------
@@ -158,11 +159,11 @@ def _of_fov(
     file = dataset.workspace.path / "statistics" / f"{fov.file_name}.json"
     stain = dataset.workspace.key("stain", fov)
     known = _load(file, fov, stain)
-    whole = 0 if lenient else fov.shape[0]
     missing = [
         channel
         for channel in channels
-        if channel not in known or len(known[channel]["timepoint_statistics"]) < whole
+        if channel not in known
+        or (not _whole(known[channel], fov) and _more(fov, channel, known[channel], lenient))
     ]
     if missing:
         known.update(_compute(fov, missing, job, lenient))
@@ -174,6 +175,22 @@ def _of_fov(
             int(t): values for t, values in entry["timepoint_statistics"].items()
         }
     return known
+
+
+def _whole(known: dict[str, Any], fov: Fov) -> bool:
+    """Whether statistics are of all time points."""
+    return len(known["timepoint_statistics"]) == fov.shape[0]
+
+
+def _more(fov: Fov, channel: str, known: dict[str, Any], lenient: bool) -> bool:
+    """Whether there is more to take statistics of than there was when these were made."""
+    if not lenient:
+        return True
+    lost = [t for t in range(fov.shape[0]) if str(t) not in known["timepoint_statistics"]]
+    try:
+        return any(True for _ in _samples(fov, [channel], lost, lenient))
+    except UnreadablePixels:
+        return False
 
 
 def _load(file: Path, fov: Fov, stain: str | None) -> dict[str, Any]:
@@ -312,8 +329,10 @@ def _over_dataset(
     dataset: Dataset, channels: Sequence[str], job: Job, lenient: bool = False
 ) -> dict[str, Statistics]:
     """Pool over all FOVs, chosen or not: what is chosen must not change the scale."""
-    known = dataset.whole.pooled
+    whole = dataset.whole
+    known = {**whole.pooled_partly, **whole.pooled} if lenient else whole.pooled
     missing = [channel for channel in channels if channel not in known]
+    found = {channel: known[channel] for channel in channels if channel in known}
     if missing:
         fovs: list[Fov] = []
         per_fov: list[dict[str, Any]] = []
@@ -329,12 +348,16 @@ def _over_dataset(
         if failed is not None and not fovs:
             raise failed
         for channel in missing:
-            known[channel] = pool(
+            complete = failed is None and all(
+                _whole(entry[channel], fov) for fov, entry in zip(fovs, per_fov, strict=True)
+            )
+            found[channel] = pool(
                 [entry[channel]["fov_statistics"] for entry in per_fov],
                 [np.asarray(entry[channel]["sketch"]) for entry in per_fov],
                 [int(np.prod(fov.shape)) for fov in fovs],
             )
-    return {channel: known[channel] for channel in channels}
+            (whole.pooled if complete else whole.pooled_partly)[channel] = found[channel]
+    return found
 
 
 def contrast(dataset: Dataset, fov: Fov, channel: str) -> tuple[float, float]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\w[\w-]*")
 
+_APART = {"speed_only", "on_failure"}
+"""Hints of fields that a result does not depend on."""
+
 
 def check_name(name: str) -> str:
     """Return a name that results are kept under, if it can be that of a file.
@@ -84,13 +87,15 @@ class Params(BaseModel):
         """Short hash of the settings; equal settings give equal digests.
 
         Fields that say ``json_schema_extra={"speed_only": True}`` are left out: they
-        change how fast a result is there, not what it is.
+        change how fast a result is there, not what it is. So are those with ``on_failure``:
+        they say what happens where there is nothing to make a result from, and the
+        stage answers for it that such places are made when there is.
         """
-        only_speed = {
+        apart = {
             name
             for name, field in type(self).model_fields.items()
             if isinstance(field.json_schema_extra, dict)
-            and field.json_schema_extra.get("speed_only")
+            and not _APART.isdisjoint(field.json_schema_extra)
         }
-        text = json.dumps(self.model_dump(mode="json", exclude=only_speed), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude=apart), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,16 +66,56 @@ class FovWriter:
         self._workspace, self._result, self._fov, self._key = workspace, result, fov, key
         self._channels = list(channels)
         self._inputs = inputs
+        self._dtype, self._slices = np.dtype(dtype), slices
         self._folder = workspace.partial(result, fov, key)
         self._image = self._folder / "image"
         self._progress = self._folder / "progress.json"
+        self._begun = self._folder / "begun.json"
+        if self._progress.exists() and not self._image.is_dir():
+            self._take_back()
         if not (self._progress.exists() and self._image.is_dir()):
-            self._create(np.dtype(dtype), slices)
+            self._create()
         self._array = self._open()
         self.notes: list[Any] = list(json.loads(self._progress.read_text(encoding="utf-8")))
+        self.begun: dict[str, Any] = {}
+        """What the FOV was begun with, see :meth:`remember`."""
+        if self._begun.exists():
+            self.begun = dict(json.loads(self._begun.read_text(encoding="utf-8")))
 
-    def _create(self, dtype: np.dtype[np.generic], slices: int | None) -> None:
+    def restart(self) -> None:
+        """Begin the FOV anew: what was written of it goes."""
+        # First what says how far it is, for a run that is killed here.
+        self._progress.unlink(missing_ok=True)
+        self._begun.unlink(missing_ok=True)
+        remove(self._image)
+        self._create()
+        self._array = self._open()
+        self.notes, self.begun = [], {}
+
+    def remember(self, facts: Mapping[str, Any]) -> None:
+        """Keep what all time points have to be made with, for the run that goes on.
+
+        Parameters
+        ----------
+        facts
+            By name; what JSON can hold. Found again in :attr:`begun`.
+        """
+        self.begun.update(facts)
+        write_text(self._begun, json.dumps(self.begun))
+
+    def _take_back(self) -> None:
+        """Go on with what was published without some time points; they are missing again."""
+        if is_without(self._workspace.key(self._result, self._fov), self._key):
+            copy = self._folder / "copy"
+            remove(copy)
+            # Copied, so that what is published stays as it is until there is better.
+            shutil.copytree(self._workspace.plate(self._result) / self._fov.name, copy)
+            copy.rename(self._image)
+
+    def _create(self) -> None:
         from iohub.ngff import TransformationMeta, open_ome_zarr
+
+        dtype, slices = self._dtype, self._slices
 
         t, z, y, x = self._fov.shape
         # A result in slices is read one by one, and whole (VisCy's chunks); a label image in 2D.
@@ -182,21 +223,27 @@ class FovWriter:
         """Describe a time point that has been written, for those who want to look."""
         return Part(self._result, self._fov.name, t, self._image)
 
-    def publish(self, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
+    def publish(
+        self, tables: Mapping[str, pd.DataFrame] | None = None, *, without: bool = False
+    ) -> None:
         """Move the finished FOV into its plate and mark it complete.
 
         Parameters
         ----------
         tables
             CSV files to lie beside the image, by file name.
+        without
+            Publish also without the time points that were left out. The FOV then has a key
+            that says so (:func:`is_without`), and a later run goes on with them.
 
         Raises
         ------
         ValueError
             If time points are missing.
         """
-        if self.missing:
-            raise ValueError(f"time points {self.missing} are missing")
+        missing = self.missing
+        if missing and not (without and self.next_time == self._fov.shape[0]):
+            raise ValueError(f"time points {missing} are missing")
         for name, table in (tables or {}).items():
             write_csv(self._image / name, table)
         for stray in list(self._image.rglob("*")):
@@ -209,8 +256,26 @@ class FovWriter:
             # Metadata last: a plate never lists a FOV that is not there.
             replace_folder(self._image, plate / self._fov.name)
             _list_position(plate, self._fov)
-        self._workspace.mark_complete(self._result, self._fov, self._key, self._inputs)
-        remove(self._folder)
+        key = f"{self._key}{_WITHOUT}{','.join(map(str, missing))}" if missing else self._key
+        self._workspace.mark_complete(self._result, self._fov, key, self._inputs)
+        if not missing:
+            remove(self._folder)
+
+
+_WITHOUT = " without "
+
+
+def is_without(published: str | None, key: str) -> bool:
+    """Whether what is published under a key lacks time points of what another key stands for.
+
+    Parameters
+    ----------
+    published
+        From :meth:`~napari_dynaclr.core.workspace.Workspace.key`.
+    key
+        From :func:`~napari_dynaclr.core.runs.result_key`.
+    """
+    return published is not None and published.startswith(key + _WITHOUT)
 
 
 # What zarr leaves behind when it is killed in the middle of a chunk.

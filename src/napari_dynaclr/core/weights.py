@@ -310,7 +310,7 @@ def _discard_damaged(path: Path, preset: Preset, job: Job) -> None:
         path.unlink()
         raise InvalidInput(
             f"What {preset.url} sent is damaged or no checkpoint, and was not kept: try again, or "
-            "name a file of your own as the weights file."
+            "name a file of your own as weights file (weights=)."
         ) from None
 
 

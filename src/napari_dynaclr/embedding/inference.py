@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from napari_dynaclr.core.background import read_ahead
-from napari_dynaclr.core.device import Device
+from napari_dynaclr.core.device import Device, empty_cache, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding import FrameEmbedding
 
@@ -130,7 +130,9 @@ class Inference:
             before = time.monotonic()
             try:
                 found.append(self._compute(part))
-            except torch.OutOfMemoryError:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._shrink(len(part))
                 continue
             start += len(part)
@@ -168,8 +170,7 @@ class Inference:
                 "device cpu, or close what else uses it."
             )
         self.batch_size = self._largest = failed // 2
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache(self._device.type)
 
     def _adapt(self, done: int, seconds: float) -> None:
         if not self._grows or done < self.batch_size:

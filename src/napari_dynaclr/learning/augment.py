@@ -202,8 +202,6 @@ class Augmentation:
 
     def _move(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
         """Rotate, zoom and shear in the plane, and crop to the side."""
-        from monai.networks.layers import AffineTransform
-
         ranges, (count, _, depth) = self.ranges, patches.shape[:3]
         angle = draw.uniform(0, ranges.rotation) * draw.coin(ranges.affine)
         zoomed = draw.coin(ranges.affine)
@@ -217,16 +215,9 @@ class Augmentation:
         )
         if ranges.flip:
             zoom = [one * (1 - 2 * draw.coin(ranges.flip)) for one in zoom]
-        theta = torch.eye(3, device=patches.device).repeat(count, 1, 1)
-        theta[:, :2, :2] = turn @ slant @ torch.diag_embed(torch.stack(zoom, -1))
-        # About the middle; MONAI's own option for that zooms by a pixel's width.
-        middle = (torch.tensor(patches.shape[3:], device=patches.device) - 1) / 2
-        theta[:, :2, 2] = middle - theta[:, :2, :2] @ torch.full_like(middle, (self.side - 1) / 2)
-        move = AffineTransform(
-            spatial_size=(self.side, self.side), zero_centered=False, align_corners=True
-        )
+        move = turn @ slant @ torch.diag_embed(torch.stack(zoom, -1))
         flat = patches.reshape(count, -1, *patches.shape[3:]).float()
-        return move(flat, theta).reshape(count, -1, depth, self.side, self.side)
+        return _sample(flat, move, self.side).reshape(count, -1, depth, self.side, self.side)
 
     def _contrast(self, patches: torch.Tensor, draw: _Draw) -> torch.Tensor:
         """Raise the intensities, between their lowest and highest, to a power."""
@@ -291,6 +282,33 @@ class _Draw:
 
     def coin(self, chance: float | torch.Tensor, *, channels: bool = False) -> torch.Tensor:
         return (self.uniform(0, 1, channels=channels) < chance).float()
+
+
+def _sample(images: torch.Tensor, move: torch.Tensor, side: int) -> torch.Tensor:
+    """Draw squares out of images, about the middle, linear between pixels.
+
+    As MONAI's AffineTransform does, which computes in float64: Apple's GPUs (MPS) have none.
+
+    Parameters
+    ----------
+    images
+        (B, C, Y, X), float32.
+    move
+        Steps in an image, (y, x) pixels, of a step along y and along x in the square, (B, 2, 2).
+    side
+        Of the squares, pixels.
+    """
+    # PyTorch counts from -1 to 1, middle of the first pixel to that of the last, and x before y:
+    # about the middle, nothing is left to be shifted.
+    share = torch.tensor(
+        [(side - 1) / max(length - 1, 1) for length in images.shape[2:]],
+        dtype=torch.float32,
+        device=images.device,
+    )
+    theta = images.new_zeros(len(images), 2, 3)
+    theta[:, :, :2] = (move * share[:, None]).flip(1, 2)
+    grid = functional.affine_grid(theta, [*images.shape[:2], side, side], align_corners=True)
+    return functional.grid_sample(images, grid, align_corners=True)
 
 
 def _wide(values: torch.Tensor) -> torch.Tensor:

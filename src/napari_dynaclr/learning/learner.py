@@ -346,7 +346,7 @@ class Learner(pl.LightningModule):
         kept = checkpoint["napari_dynaclr"]
         if kept["key"] != self._key:
             raise InvalidInput(
-                "The checkpoint is of a training with other settings or tracks: choose another "
+                "The checkpoint is of a training with other settings or data: choose another "
                 "name, or delete its folder."
             )
         self.figures, self.best = list(kept["figures"]), dict(kept["best"])

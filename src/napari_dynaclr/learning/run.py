@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
-import torch
 
 from napari_dynaclr.core.atomic import remove, write_csv, write_text
 from napari_dynaclr.core.background import in_background
-from napari_dynaclr.core.device import Device, choose_device, device_memory
+from napari_dynaclr.core.device import Device, choose_device, device_memory, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import result_key
 from napari_dynaclr.learning.checkpoint import read_checkpoint
@@ -172,13 +171,13 @@ def _is_finished(place: _Place, key: str, what: str) -> bool:
             remove(place.last)
             return True
         raise InvalidInput(
-            f"There is {_a(what)} '{place.weights.stem}' already, of other settings or tracks: "
+            f"There is {_a(what)} '{place.weights.stem}' already, of other settings or data: "
             "choose another name."
         )
     if place.last.exists() and place.stamp.read_text(encoding="utf-8") != key:
         raise InvalidInput(
             f"There is an unfinished training '{place.weights.stem}' with other settings or "
-            f"tracks: choose another name, or delete {place.folder}."
+            f"data: choose another name, or delete {place.folder}."
         )
     return False
 
@@ -200,7 +199,9 @@ def _train(
             return  # it had ended, and could not be saved
         try:
             trainer.fit(learner, ckpt_path=place.last if going_on else None)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise InvalidInput(
                 f"There is not enough memory: choose a smaller batch_size (now "
                 f"{params.batch_size}) or patch_size."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.job import Job
-from napari_dynaclr.core.plate_writer import FovWriter
+from napari_dynaclr.core.plate_writer import FovWriter, is_without
 from napari_dynaclr.core.registry import resolve
 from napari_dynaclr.core.runs import claimed, pending, recorded, result_key, source_key
 
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.errors import UnreadablePixels
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.params import Params
-    from napari_dynaclr.staining.stainer import Stained, Stainer
+    from napari_dynaclr.staining.stainer import Stainer
 
 RESULT = "stain"
 
-_EMPTY, _UNREADABLE, _WHOLE = "empty", "unreadable", "stained"
+_EMPTY, _UNREADABLE, _FLAT, _WHOLE = "empty", "unreadable", "constant", "stained"
 
 
 def stain(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
@@ -33,8 +34,9 @@ def stain(dataset: Dataset, params: Params | None = None, job: Job | None = None
     Writes ``stain.zarr``: float32 images (T, C, Z, Y, X) with a channel for each
     structure, such as "nuclei_prediction", in chunks of a slice, which from then on are
     channels of the dataset. FOVs that are complete under the same settings are left as they
-    are; an interrupted FOV continues after its last finished time point. A time point that
-    cannot be read keeps none of the others from being stained.
+    are; an interrupted FOV continues after its last finished time point, as it was begun. A
+    time point that cannot be read keeps none of the others from being stained. It is tried
+    again by each later run, also where its stain was left empty meanwhile.
 
     Parameters
     ----------
@@ -48,8 +50,9 @@ def stain(dataset: Dataset, params: Params | None = None, job: Job | None = None
     Returns
     -------
     pandas.DataFrame
-        ``fov_name``, ``t``, ``frame`` ("stained", "empty" or "unreadable"), and the mean and
-        99th percentile of each channel, from every 32nd pixel in Y and X.
+        ``fov_name``, ``t``, ``frame`` ("stained"; "empty", "constant" or "unreadable", where
+        the stain is zeros), and the mean and 99th percentile of each channel, from every 32nd
+        pixel in Y and X.
 
     Raises
     ------
@@ -78,12 +81,29 @@ def stain(dataset: Dataset, params: Params | None = None, job: Job | None = None
             work = job.track(todo, "stain", done=len(done), total=len(dataset.fovs))
             blank = params.model_dump().get("unreadable") == "blank"
             for fov in claimed(workspace, RESULT, work):
+                key = keys[fov.name]
+                still = _still_lost(dataset, fov, key, stainer)
+                if still:
+                    said = [str(error) for error in still.values()]
+                    if blank:
+                        for line in said:
+                            job.note(f"{line} Its stain is left empty.")
+                    else:
+                        lost += said
+                    continue
                 writer = FovWriter(
-                    workspace, RESULT, fov, keys[fov.name], stainer.channels, "float32", slices=1
+                    workspace, RESULT, fov, key, stainer.channels, "float32", slices=1
                 )
+                if not stainer.goes_on(writer.begun):
+                    job.note(
+                        f"FOV {fov.name} was begun in {writer.begun['format']}, which "
+                        f"{stainer.device.value} does not compute in: it is stained anew."
+                    )
+                    writer.restart()
                 lost += _stain_fov(fov, stainer, writer, blank, job)
-                if not writer.missing:
-                    writer.publish({"stain.csv": _table(writer.notes, stainer.channels)})
+                if blank or not writer.missing:
+                    table = _table(writer.notes, stainer.channels)
+                    writer.publish({"stain.csv": table}, without=blank)
             if lost:
                 raise InvalidInput(_summary(lost))
     finally:
@@ -95,6 +115,21 @@ def stain(dataset: Dataset, params: Params | None = None, job: Job | None = None
     ]
     table = pd.concat(tables, ignore_index=True)
     return table[["fov_name", *(name for name in table if name != "fov_name")]]
+
+
+def _still_lost(
+    dataset: Dataset, fov: Fov, key: str, stainer: Stainer
+) -> dict[int, UnreadablePixels]:
+    """Return what is said of the time points that a finished stain lacks, if none can be read."""
+    published = dataset.workspace.key(RESULT, fov)
+    if not is_without(published, key):
+        return {}
+    import pandas as pd
+
+    table = pd.read_csv(dataset.workspace.plate(RESULT) / fov.name / "stain.csv")
+    times = [int(t) for t in table["t"][table["frame"] == _UNREADABLE]]
+    errors = stainer.lost(fov, times)
+    return errors if len(errors) == len(times) else {}
 
 
 @dataclass
@@ -121,10 +156,11 @@ def _stain_fov(fov: Fov, stainer: Stainer, writer: FovWriter, blank: bool, job: 
     """Stain what is missing of a FOV; return what is said of time points that cannot be read."""
     lost: list[str] = []
     empty: list[int] = []
+    flat: list[int] = []
     todo = writer.missing
     stop = fov.shape[0]
     sample = _Sample()
-    parts = stainer.stain_fov(fov, todo, job)
+    parts = stainer.stain_fov(fov, todo, job, writer.begun, writer.remember)
 
     def time_points() -> Any:
         nonlocal sample
@@ -137,42 +173,46 @@ def _stain_fov(fov: Fov, stainer: Stainer, writer: FovWriter, blank: bool, job: 
                 sample = _Sample()
 
     for part in job.track(time_points(), fov.name, total=stop, done=stop - len(todo)):
-        if part.error is not None and not blank:
-            lost.append(str(part.error))
+        if part.error is not None:
+            if not blank:
+                lost.append(str(part.error))
+                writer.leave_out(part.t)
+                continue
+            job.note(f"{part.error} Its stain is left empty.")
+            _write_zeros(fov, writer, part.t, len(stainer.channels))
             writer.leave_out(part.t)
-            continue
-        if part.error is not None or part.empty:
-            if part.error is not None:
-                job.note(f"{part.error} Its stain is left empty.")
-            else:
-                empty.append(part.t)
-            _write_blank(fov, writer, part, len(stainer.channels))
+        elif part.empty:
+            constant = part.empty == "one value"
+            (flat if constant else empty).append(part.t)
+            _write_zeros(fov, writer, part.t, len(stainer.channels))
+            kind = _FLAT if constant else _EMPTY
+            writer.finish(part.t, {"frame": kind, "figures": [[0.0, 0.0]] * len(stainer.channels)})
         else:
             writer.finish(part.t, sample.note())
         job.made(writer.part(part.t))
-    if empty:
-        times = ", ".join(map(str, empty))
-        job.note(f"FOV {fov.name}: empty at time point {times}, and so is the stain.")
+    for times, what in ((empty, "empty"), (flat, "the same everywhere")):
+        if times:
+            said = ", ".join(map(str, times))
+            job.note(f"FOV {fov.name}: {what} at time point {said}; the stain is empty there.")
     return lost
 
 
-def _write_blank(fov: Fov, writer: FovWriter, part: Stained, channels: int) -> None:
+def _write_zeros(fov: Fov, writer: FovWriter, t: int, channels: int) -> None:
     """Write zeros, which later stages take for an empty frame, slice by slice."""
     import numpy as np
 
     _, depth, height, width = fov.shape
     zeros = np.zeros((channels, 1, height, width), np.float32)
     for z in range(depth):
-        writer.write_slices(part.t, z, zeros)
-    kind = _EMPTY if part.empty else _UNREADABLE
-    writer.finish(part.t, {"frame": kind, "figures": [[0.0, 0.0]] * channels})
+        writer.write_slices(t, z, zeros)
 
 
-def _table(notes: Sequence[dict[str, Any]], channels: Sequence[str]) -> pd.DataFrame:
+def _table(notes: Sequence[dict[str, Any] | None], channels: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
+    left_out = {"frame": _UNREADABLE, "figures": [[0.0, 0.0]] * len(channels)}
     rows = []
-    for t, note in enumerate(notes):
+    for t, note in enumerate(one or left_out for one in notes):
         row: dict[str, Any] = {"t": t, "frame": note["frame"]}
         for channel, (mean, high) in zip(channels, note["figures"], strict=True):
             row[f"{channel}_mean"], row[f"{channel}_p99"] = round(mean, 6), round(high, 6)

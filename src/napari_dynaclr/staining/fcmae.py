@@ -36,7 +36,7 @@ def random_mask(
     stride
         Side of the squares that are hidden or shown as a whole, pixels.
     ratio
-        Part of the squares to hide, the same number of every image.
+        Part of the squares to hide, the same number of every image: one at least, and not all.
     generator
         Source of the random numbers; the mask is made on its device.
 
@@ -44,11 +44,19 @@ def random_mask(
     -------
     Tensor
         (B, 1, Y / stride, X / stride), True where hidden.
+
+    Raises
+    ------
+    ValueError
+        If images are of one square only.
     """
     height, width = shape[-2] // stride, shape[-1] // stride
+    if height * width < 2:
+        raise ValueError("of one square, no part can be hidden and another be shown")
+    count = min(max(int(height * width * ratio), 1), height * width - 1)
     device = generator.device if generator is not None else None
     numbers = torch.rand(shape[0], height * width, generator=generator, device=device)
-    hidden = numbers.argsort(1) < int(height * width * ratio)
+    hidden = numbers.argsort(1) < count
     return hidden.reshape(shape[0], 1, height, width)
 
 

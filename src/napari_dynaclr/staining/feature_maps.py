@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from napari_dynaclr.core.background import in_background
+from napari_dynaclr.core.device import is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.staining.reading import intensities, scaled
 from napari_dynaclr.staining.tiling import padding, reflected
@@ -203,7 +204,7 @@ def frame_maps(
     try:
         found = in_background(compute, job)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        if not is_out_of_memory(error):
             raise
         raise InvalidInput(
             f"The memory does not hold what the network makes of {height} x {width} pixels: "

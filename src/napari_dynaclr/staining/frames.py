@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.staining.architecture import StainerConfig
-    from napari_dynaclr.staining.inference import Inference
+    from napari_dynaclr.staining.inference import Inference, Settled
 
 
 class _Short(Exception):
@@ -50,6 +50,15 @@ class Frames:
     def close(self) -> None:
         """Let go of the network."""
         self._infer.close()
+
+    def begin(self, settled: Settled) -> None:
+        """Begin an image, or go on with one, see :meth:`Inference.begin`."""
+        self._infer.begin(settled)
+
+    @property
+    def settled(self) -> Settled:
+        """What the image is computed with."""
+        return self._infer.settled
 
     def stain(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from napari_dynaclr.core.device import Device
+from napari_dynaclr.core.device import Device, empty_cache, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.staining.tiling import Tile, tiles
 
@@ -56,12 +56,34 @@ class Running:
     batch: int | None = None
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What the time points of an image have to be computed with, all of them.
+
+    Attributes
+    ----------
+    tile
+        Side of the tiles in pixels, 0 for whole frames.
+    format
+        Numbers that are computed with: "full" (float32), "float16" or "bfloat16".
+    """
+
+    tile: int | None = None
+    format: str | None = None
+
+
+def half_of(device: Device) -> str:
+    """Return the numbers of mixed precision: CPUs are quick with bfloat16 at best."""
+    return "bfloat16" if device is Device.CPU else "float16"
+
+
 class Inference:
     """A network on a device.
 
-    The first tile says how many bytes the network needs per pixel. From this and the
-    size of the memory (not what happens to be free, so that a run that is resumed does as
-    before) follow tile and batch. Where they do not fit after all, tiles are halved.
+    A small image says how many bytes the network needs per pixel. From this, the size of the
+    memory (not what happens to be free) and the size of a frame follow tile and batch; frames
+    that came before do not matter. Where they do not fit after all, fewer windows are
+    computed at a time, and when that is one, tiles are halved; this is kept for what follows.
 
     Parameters
     ----------
@@ -84,17 +106,39 @@ class Inference:
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d):
                 module.to(memory_format=torch.channels_last)
-        self._mixed = running.precision == "mixed" or (
-            running.precision == "auto" and device is Device.CUDA
-        )
-        # CPUs are quick with bfloat16 at best.
-        self._half = torch.bfloat16 if device is Device.CPU else torch.float16
+        self._half = torch.bfloat16 if half_of(device) == "bfloat16" else torch.float16
         self._need: float | None = None
-        self._tile = running.tile
+        self._most: float = float("inf")
+        """Pixels that go through the network at a time, all windows together."""
+        self._largest: int | None = None
+        """Side of the tiles that memory holds, where it was short."""
+        self.begin(Settled())
 
     def close(self) -> None:
         """Let go of the network, so that its memory can be released."""
         del self._network
+
+    def begin(self, settled: Settled) -> None:
+        """Begin an image, or go on with one as it was begun.
+
+        Parameters
+        ----------
+        settled
+            What was settled for it; what is None is settled anew.
+        """
+        wanted = self._running.precision
+        by_itself = wanted == "mixed" or (wanted == "auto" and self._kind is Device.CUDA)
+        self._mixed = by_itself if settled.format is None else settled.format != "full"
+        self._kept = settled.tile
+        self._tile = self._fitting(settled.tile or self._running.tile)
+
+    @property
+    def settled(self) -> Settled:
+        """What the image is computed with, as far as that is settled."""
+        return Settled(self._tile or 0, half_of(self._kind) if self._mixed else "full")
+
+    def _fitting(self, tile: int | None) -> int | None:
+        return min(tile, self._largest) if tile and self._largest else tile or self._largest
 
     def plan(self, window: tuple[int, ...], out: int, job: Job) -> tuple[int, torch.device]:
         """Settle how frames of some size are computed.
@@ -120,11 +164,10 @@ class Inference:
             job.check()
         area = height * width
         budget = min(_memory(self._kind) * _SHARE[self._kind], _ENOUGH[self._kind])
-        if self._tile is None:
+        if self._kept is None and self._running.tile is None:
             fits = budget / self._need
-            if area > fits:
-                side = int(fits**0.5) // self._stride * self._stride
-                self._tile = max(side, 2 * self._stride)
+            side = max(int(fits**0.5) // self._stride * self._stride, 2 * self._stride)
+            self._tile = self._fitting(side if area > fits else None)
         seen = min(area, self._tile**2 if self._tile else area)
         batch = self._running.batch or max(
             1, min(_MOST, int(budget / (self._need * seen)), _TOGETHER[self._kind] // area)
@@ -157,30 +200,40 @@ class Inference:
             job.check()
             try:
                 return self._predict(pixels, job)
-            except torch.OutOfMemoryError:
-                self._shrink(pixels.shape)
-            except RuntimeError as error:  # what the CPU's allocator says
-                if "allocate memory" not in str(error):
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
                     raise
-                self._shrink(pixels.shape)
+            # Here, where what was computed so far is let go of.
+            self._shrink(pixels.shape, job)
 
     def _predict(self, pixels: torch.Tensor, job: Job) -> torch.Tensor:
         shape = (pixels.shape[-2], pixels.shape[-1])
         side = self._tile or max(shape)
         parts = tiles(shape, side, int(side * _OVERLAP), self._stride)
-        if len(parts) == 1:
+        count = self._together(pixels.shape)
+        if len(parts) == 1 and count >= len(pixels):
             return self._compute(pixels.to(self.device)).to(pixels.device)
         whole: torch.Tensor | None = None
         for part in parts:
-            job.check()
-            answer = self._compute(pixels[..., part.y, part.x].to(self.device))
-            answer *= _weights(part).to(self.device)
-            if whole is None:
-                size = (*answer.shape[:-2], *shape)
-                whole = torch.zeros(size, dtype=answer.dtype, device=pixels.device)
-            whole[..., part.y, part.x] += answer.to(pixels.device)
+            weights = _weights(part).to(self.device)
+            for first in range(0, len(pixels), count):
+                job.check()
+                here = (slice(first, first + count), ..., part.y, part.x)
+                answer = self._compute(pixels[here].to(self.device))
+                answer *= weights
+                if whole is None:
+                    size = (len(pixels), *answer.shape[1:-2], *shape)
+                    whole = torch.zeros(size, dtype=answer.dtype, device=pixels.device)
+                whole[here] += answer.to(pixels.device)
         assert whole is not None  # there is a tile for every frame
         return whole
+
+    def _together(self, shape: torch.Size) -> int:
+        """Windows that go through the network at a time."""
+        height, width = shape[-2:]
+        side = self._tile or max(height, width)
+        most = self._most // (min(side, height) * min(side, width))
+        return int(max(1, min(shape[0], most)))
 
     def _compute(self, part: torch.Tensor) -> torch.Tensor:
         answer = self._turned(part, self._mixed)
@@ -208,16 +261,28 @@ class Inference:
             answer: torch.Tensor = self._network(part)
         return answer.float()
 
-    def _shrink(self, shape: torch.Size) -> None:
-        now = self._tile or max(shape[-2:])
+    def _shrink(self, shape: torch.Size, job: Job) -> None:
+        """Compute less at a time: fewer windows, which changes nothing else, then less of each."""
+        empty_cache(self.device.type)
+        height, width = shape[-2:]
+        now = min(self._tile or max(height, width), max(height, width))
+        count = self._together(shape)
+        area = min(now, height) * min(now, width)
+        if count > 1:
+            self._most = count // 2 * area
+            return
         if now <= self._stride:
             raise InvalidInput(
                 f"A tile of {now} x {now} pixels does not fit into the memory of "
                 f"{self.device.type}: choose the device cpu, or close what else uses it."
-            ) from None
-        self._tile = max(self._stride, min(now, max(shape[-2:])) // 2)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            )
+        side = max(self._stride, now // 2 // self._stride * self._stride)
+        self._tile = self._largest = side
+        self._most = min(self._most, area)
+        job.note(
+            f"The memory of {self.device.type} does not hold {now} x {now} pixels: tiles of "
+            f"{side} x {side} from here on."
+        )
 
     def _measure(self, channels: int, depth: int) -> float:
         """Bytes of memory that a pixel in Y and X needs on its way through the network."""

@@ -131,15 +131,15 @@ class StainParams(Params):
         "error",
         title="Empty frames",
         description="Stop at a frame of nothing but zeros or NaN, or leave its stain empty, too.",
-        json_schema_extra={"advanced": True},
+        json_schema_extra={"advanced": True, "on_failure": True},
     )
     unreadable: Literal["error", "blank"] = Field(
         "error",
         title="Damaged frames",
         description="Frames that cannot be read: finish all others and say which they are, so "
-        "that they can be restored and stained later; or leave their stain empty (zeros), for "
-        "good.",
-        json_schema_extra={"advanced": True},
+        "that they can be restored and stained later; or leave their stain empty (zeros) until "
+        "a run finds them restored.",
+        json_schema_extra={"advanced": True, "on_failure": True},
     )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         "auto",
@@ -277,7 +277,9 @@ def _prepare(
     from napari_dynaclr.staining.checkpoint import load_stainer
 
     loaded = load_stainer(weights.path, preset.settings if preset else None)
-    config, told = loaded.network.config, list(loaded.told)
+    config = loaded.network.config
+    told = [f"Network: {weights.path.name if params.weights or preset is None else preset.name}."]
+    told += loaded.told
     recipe = Recipe()
     if loaded.about:
         recipe = Recipe.of(loaded.about, str(weights.path))
@@ -302,8 +304,24 @@ def _prepare(
     names = recipe.names_of(config.out_channels)
     how = "as they are" if mode == "none" else f"{mode} of the {level}"
     told.append(f"{', '.join(names)} from {', '.join(channels)} ({how}).")
+    told += _doubts(channels, recipe, params.channel)
+    told += _without_effect(dataset, params, config)
     source = Source(channels, mode, level, params.empty_frames == "skip")
     return Prepared(loaded.network, config, source, names, recipe.voxel_size, tuple(told))
+
+
+def _without_effect(dataset: Dataset, params: StainParams, config: StainerConfig) -> list[str]:
+    """Say what of the settings and the images a network makes no use of."""
+    slices = max(fov.shape[1] for fov in dataset.fovs)
+    found = []
+    if config.depth == 1 and slices > 1:
+        found.append(
+            f"The network sees single slices: each of the {slices} is stained by itself, without "
+            "those above and below it."
+        )
+    if config.depth == 1 and params.z_stride > 1:
+        found.append("z_stride has no effect: the network sees single slices.")
+    return found
 
 
 def _channels(recipe: Recipe, chosen: str, count: int, dataset: Dataset) -> tuple[str, ...]:
@@ -338,6 +356,18 @@ def _channels(recipe: Recipe, chosen: str, count: int, dataset: Dataset) -> tupl
         f"The weights take {count} channels{named}, {dataset.root.name} has {', '.join(there)}: "
         "choose other weights."
     )
+
+
+def _doubts(channels: tuple[str, ...], recipe: Recipe, chosen: str) -> list[str]:
+    """Say so where a channel was only taken because there is no other."""
+    if chosen or channels == recipe.source_channels:
+        return []
+    return [
+        f"{channel} is not named like a label-free channel (phase, DIC, bright field): what is "
+        "stained from fluorescence means nothing, to a network for label-free images."
+        for channel in channels
+        if not is_label_free(channel)
+    ]
 
 
 def _refuse_other(preset: Preset, config: StainerConfig, weights: Weights) -> None:

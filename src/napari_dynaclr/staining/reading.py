@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dynaclr.core.errors import UnreadablePixels
 from napari_dynaclr.core.fov import nothing_but
 from napari_dynaclr.core.normalize import (
+    GRID,
     Level,
     Statistics,
     statistics,
@@ -65,7 +66,7 @@ class End:
     t
         Time point.
     empty
-        "zeros" or "NaN" where it holds nothing else.
+        "zeros", "NaN" or "one value" where it holds nothing else.
     error
         Why it cannot be read.
     """
@@ -116,6 +117,9 @@ def read_slices(
 ) -> Iterator[Slice | End]:
     """Read time points slice by slice, each chunk once.
 
+    A time point that holds one value everywhere shows nothing, and is said to be empty; other
+    than one of zeros or NaN, it is never an error.
+
     Parameters
     ----------
     fov
@@ -145,7 +149,9 @@ def read_slices(
                 scale = how.get(-1) or how.get(t) or _late(fov, t, source)
                 empty = [""] * len(source.channels)
                 seen = [False] * len(source.channels)
+                flat = Flat(len(source.channels))
                 for slab in slabs:
+                    flat.see(slab)
                     for c, image in enumerate(slab):
                         empty[c] = empty[c] if seen[c] else nothing_but(image)
                         seen[c] |= not empty[c]
@@ -155,12 +161,48 @@ def read_slices(
                 if what and not source.skip_empty:
                     fov.refuse_empty(source.channels[seen.index(False)], t, what)
                 left.remove(t)
-                yield End(t, what)
+                yield End(t, what or ("one value" if flat else ""))
         except UnreadablePixels as error:
             lost = [t for t in left if t in error.times]
             left = [t for t in left if t not in error.times]
             for t in lost:
                 yield End(t, error=error)
+
+
+class Flat:
+    """Whether all that is seen of an image has one value, in every channel.
+
+    Parameters
+    ----------
+    channels
+        How many there are.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._values: list[float | None] = [None] * channels
+        self._flat = True
+
+    def see(self, slab: NDArray[Any]) -> None:
+        """Look at pixels, (C, ...); NaN and infinite ones do not count."""
+        for c, image in enumerate(slab):
+            if not self._flat:
+                return
+            # Mostly, a few pixels tell.
+            self._flat = self._same(c, image[..., ::GRID, ::GRID]) and self._same(c, image)
+
+    def _same(self, c: int, image: NDArray[Any]) -> bool:
+        import numpy as np
+
+        values = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+        if not values.size:
+            return True
+        known = self._values[c]
+        if known is None:
+            known = self._values[c] = values.flat[0]
+        return bool((values == known).all())
+
+    def __bool__(self) -> bool:
+        return self._flat
 
 
 def scaled(image: NDArray[Any], how: Sequence[Intensities]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +12,18 @@ from napari_dynaclr.core.background import in_background, read_ahead
 from napari_dynaclr.core.errors import UnreadablePixels
 from napari_dynaclr.core.normalize import summarize
 from napari_dynaclr.staining.intensities import Intensities
-from napari_dynaclr.staining.reading import End, Slice, Source, intensities, read_slices, scaled
+from napari_dynaclr.staining.reading import (
+    End,
+    Flat,
+    Slice,
+    Source,
+    intensities,
+    read_slices,
+    scaled,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.staining.architecture import StainerConfig
     from napari_dynaclr.staining.frames import Frames
-    from napari_dynaclr.staining.inference import Running
+    from napari_dynaclr.staining.inference import Running, Settled
 
 _SLAB = 32 << 20
 """Bytes of stained slices that are handed on together."""
@@ -95,7 +103,7 @@ class Stained:
     last
         Whether the time point is complete with these.
     empty
-        "zeros" or "NaN" if the source holds nothing else at this time point.
+        "zeros", "NaN" or "one value" if the source holds nothing else at this time point.
     error
         Why the source cannot be read at this time point.
     """
@@ -175,7 +183,36 @@ class Stainer:
             self._frames.close()
         self._prepared = self._frames = None
 
-    def stain_fov(self, fov: Fov, times: Sequence[int], job: Job) -> Iterator[Stained]:
+    def goes_on(self, begun: Mapping[str, Any]) -> bool:
+        """Whether a FOV can be gone on with in the same numbers, on this device.
+
+        Parameters
+        ----------
+        begun
+            What :meth:`stain_fov` handed to ``remember``.
+        """
+        from napari_dynaclr.staining.inference import half_of
+
+        return begun.get("format", "full") in ("full", half_of(self._device))
+
+    def lost(self, fov: Fov, times: Sequence[int]) -> dict[int, UnreadablePixels]:
+        """Try whether time points can be read; return those that cannot, and why."""
+        source = self.prepared.source
+        found: dict[int, UnreadablePixels] = {}
+        as_it_is = {-1: [Intensities()] * len(source.channels)}
+        for item in read_slices(fov, times, replace(source, skip_empty=True), as_it_is):
+            if isinstance(item, End) and item.error is not None:
+                found[item.t] = item.error
+        return found
+
+    def stain_fov(
+        self,
+        fov: Fov,
+        times: Sequence[int],
+        job: Job,
+        begun: Mapping[str, Any] | None = None,
+        remember: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> Iterator[Stained]:
         """Stain time points of a FOV, a few slices at a time.
 
         A thread reads and normalises slices, a second one computes, and the caller may
@@ -189,6 +226,11 @@ class Stainer:
             Time points, ascending.
         job
             Progress of the statistics, and cancelling.
+        begun
+            What an earlier run remembered of this FOV: tiles, numbers and intensities are as
+            they were, so that its time points go together.
+        remember
+            Takes what is to be remembered, in values that JSON can hold.
 
         Yields
         ------
@@ -202,14 +244,31 @@ class Stainer:
         """
         if not times:
             return
+        from napari_dynaclr.staining.inference import Settled
+
         source = self.prepared.source
-        try:
-            scales = intensities(self._dataset, fov, source, job)
-        except UnreadablePixels as error:
-            yield from self._all_lost(fov, times, error)
-            return
+        known = dict(begun or {})
+        if "intensities" in known:
+            scales = {-1: [Intensities(**one) for one in known["intensities"]]}
+        else:
+            try:
+                scales = intensities(self._dataset, fov, source, job)
+            except UnreadablePixels as error:
+                yield from self._all_lost(fov, times, error)
+                return
         self._tell_size(fov)
-        yield from self._stain(fov, read_slices(fov, times, source, scales), fov.shape[1:], job)
+        settled = Settled(known.get("tile"), known.get("format"))
+        items = read_slices(fov, times, source, scales)
+        with closing(self._stain(fov, items, fov.shape[1:], job, settled)) as parts:
+            for part in parts:
+                now = self._started(job).settled
+                facts = asdict(now)
+                if -1 in scales:
+                    facts["intensities"] = [asdict(one) for one in scales[-1]]
+                if remember is not None and facts != known and part.pixels.size:
+                    remember(facts)
+                    known = facts
+                yield part
 
     def stain_frame(
         self, fov: Fov, t: int, frame: NDArray[Any], job: Job, *, own: bool = True
@@ -235,7 +294,13 @@ class Stainer:
         numpy.ndarray
             (K, Z, Y, X) float32.
         """
+        from napari_dynaclr.staining.inference import Settled
+
         source = self.prepared.source
+        flat = Flat(len(frame))
+        flat.see(frame)
+        if flat:
+            return np.zeros((len(self.channels), *frame.shape[1:]), np.float32)
         if own:
             known = [summarize(image[np.isfinite(image)]) for image in frame]
             where = f"FOV {fov.name}, time point {t}"
@@ -249,24 +314,28 @@ class Stainer:
                 yield Slice(t, scaled(frame[:, z], scales))
             yield End(t)
 
-        found_slices = self._stain(fov, slices(), frame.shape[1:], job)
+        found_slices = self._stain(fov, slices(), frame.shape[1:], job, Settled())
         return np.concatenate([one.pixels for one in found_slices], axis=1)
 
     def _all_lost(
         self, fov: Fov, times: Sequence[int], first: UnreadablePixels
     ) -> Iterator[Stained]:
         """Say of each time point by itself why it cannot be read."""
-        source = self.prepared.source
-        as_it_is = {-1: [Intensities()] * len(source.channels)}
+        errors = self.lost(fov, times)
         nothing = self._nothing(fov.shape[2:])
-        for item in read_slices(fov, times, source, as_it_is):
-            if isinstance(item, End):
-                yield Stained(item.t, 0, nothing, last=True, error=item.error or first)
+        for t in times:
+            yield Stained(t, 0, nothing, last=True, error=errors.get(t, first))
 
     def _stain(
-        self, fov: Fov, items: Iterator[Slice | End], shape: tuple[int, ...], job: Job
-    ) -> Iterator[Stained]:
+        self,
+        fov: Fov,
+        items: Iterator[Slice | End],
+        shape: tuple[int, ...],
+        job: Job,
+        settled: Settled,
+    ) -> Generator[Stained]:
         frames = self._started(job)
+        frames.begin(settled)
         size = self._model_size(fov, shape)
         # Threads end when they are left, not only when somebody forgets the error that was raised.
         with closing(read_ahead(items, job, depth=4)) as ready:

@@ -301,7 +301,9 @@ def test_an_unfinished_training_is_not_thrown_away(processed, quick):
     job = Job(on_figures=lambda figures: job.cancel() if figures.epoch == 2 else None)
     with pytest.raises(Cancelled):
         train(processed, quick(epochs=9), job)
-    with pytest.raises(InvalidInput, match="unfinished training 'encoder' with other settings"):
+    with pytest.raises(
+        InvalidInput, match="unfinished training 'encoder' with other settings or data"
+    ):
         train(processed, quick(epochs=8))
 
 

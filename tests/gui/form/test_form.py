@@ -242,7 +242,7 @@ def test_hints_are_ones_that_the_form_knows():
         for info in method.params_class().model_fields.values():
             hints = hints_of(info)
             known = {"choices", "editable", "ordered", "path", "filter", "left_out", "advanced"}
-            assert set(hints) <= known | {"command_line", "speed_only", "values"}
+            assert set(hints) <= known | {"command_line", "on_failure", "speed_only", "values"}
             assert hints.get("choices", "maps") in CHOICES
             assert hints.get("path", "any") in {"file", "folder", "any"}
 

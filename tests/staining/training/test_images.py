@@ -59,13 +59,62 @@ def test_equalised_stains_are_as_contrasted_where_they_are_weak(dataset, make_pl
     weak = open_dataset(plate, tmp_path / "weak.dynaclr")
     scaling = Scaling("mean-std", "fov")
     contrasts = []
-    for kernel in (None, (5, 32, 32)):
-        frames, _ = frames_of(weak, Channels("Phase", ("Nuclei",), scaling, scaling, kernel))
+    for equalize in (False, True):
+        frames, _ = frames_of(weak, Channels("Phase", ("Nuclei",), scaling, scaling, equalize))
         ((_, frame),) = frames.read(np.array([0]))
         target = frame[1, 0].astype(float)
         contrasts.append(target[:, :96].std() / target[:, 96:].std())
     assert contrasts[0] < 0.3
     assert contrasts[1] > 2 * contrasts[0]
+
+
+@pytest.fixture
+def stack(make_plate, tmp_path):
+    """A stack of blobs in some slices of nine, and noise in all."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 3, (2, 2, 9, 96, 80)).astype(np.float32)
+    for _ in range(12):
+        y, x = rng.integers(0, (66, 50))
+        image[:, 1, 3:6, y : y + 30, x : x + 30] += 200
+    plate = make_plate("stack.zarr", {"A/1/0": image}, channels=("Phase", "Nuclei"))
+    return open_dataset(plate, tmp_path / "stack.dynaclr")
+
+
+@pytest.mark.parametrize("level", ["fov", "timepoint"])
+def test_what_is_learned_of_a_slice_does_not_depend_on_what_was_read_with_it(stack, level):
+    scaling = Scaling("mean-std", level)
+    frames, _ = frames_of(stack, Channels("Phase", ("Nuclei",), scaling, scaling, True))
+    ((_, whole),) = frames.read(np.array([1]))
+    for some in (slice(0, 9), slice(2, 7), slice(5, 6), slice(8, 9)):
+        ((_, part),) = frames.read(np.array([1]), some)
+        np.testing.assert_array_equal(part, whole[:, some])
+
+
+def test_equalising_does_not_blow_up_the_noise_of_slices_without_a_stain(stack):
+    scaling = Scaling("mean-std", "fov")
+    frames, _ = frames_of(stack, Channels("Phase", ("Nuclei",), scaling, scaling, True))
+    ((_, frame),) = frames.read(np.array([0]))
+    spread = frame[1].astype(float).std(axis=(1, 2))
+    assert spread[[0, 1, 2, 6, 7, 8]].max() < 0.3 * spread[3:6].min()
+    assert abs(frame[1, ::4].astype(float).mean()) < 0.1  # the slices that tell the statistics
+    assert abs(frame[1, ::4].astype(float).std() - 1) < 0.1
+
+
+def test_a_sparse_stain_that_stays_of_one_value_is_refused(make_plate, tmp_path):
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 3, (2, 2, 1, 128, 128)).astype(np.float32)
+    image[:, 1] = 5
+    image[:, 1, :, 60:80, 60:80] += rng.uniform(100, 200, (2, 1, 20, 20))
+    plate = make_plate("sparse.zarr", {"A/1/0": image}, channels=("Phase", "Nuclei"))
+    sparse = open_dataset(plate, tmp_path / "sparse.dynaclr")
+    source = Scaling("mean-std", "fov")
+    iqr = Channels("Phase", ("Nuclei",), source, Scaling("median-iqr", "fov"), True)
+    with pytest.raises(InvalidInput, match="also once equalised, its iqr is about 0") as caught:
+        frames_of(sparse, iqr)
+    assert "\n" not in str(caught.value)
+    frames, _ = frames_of(sparse, Channels("Phase", ("Nuclei",), source, source, True))
+    ((_, frame),) = frames.read(np.array([0]))
+    assert np.abs(frame[1]).max() < 20
 
 
 def test_empty_frames_are_left_out_and_weakly_labelled_ones_are_rarer(

@@ -10,11 +10,14 @@ import torch
 from napari_dynaclr import open_dataset, train
 from napari_dynaclr.core.errors import Cancelled, InvalidInput
 from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.learning.augment import Augmentation
 from napari_dynaclr.staining.architecture import StainerConfig
 from napari_dynaclr.staining.checkpoint import load_network, load_stainer, save_stainer
 from napari_dynaclr.staining.network import build
 from napari_dynaclr.staining.recipe import Recipe
+from napari_dynaclr.staining.training.paired import prepare
+from napari_dynaclr.staining.training.setting import Start, settle
 
 FIGURES = ["epoch", "loss", "validation_loss", "pcc", "pcc_Nuclei", "pcc_Membrane",
            "learning_rate", "seconds"]  # fmt: skip
@@ -61,6 +64,8 @@ def test_what_was_trained_says_all_of_itself(dataset, quick):
     job = Job()
     assert train(dataset, quick(), job)["epoch"].tolist() == [1, 2]
     assert "The stainer is there already" in job.notes[-1]
+    with pytest.raises(InvalidInput, match="'stainer' already, of other settings or data: choose"):
+        train(dataset, quick(epochs=3))
 
 
 def test_staining_is_learned(dataset, quick):
@@ -126,7 +131,7 @@ def test_a_stainer_is_trained_on_as_it_is(dataset, quick, tmp_path):
         {"sampling": "uniform", "target_normalization": "mean-std", "clahe": True},
         {"augment": False, "l1": 1.0, "normalization": "median-iqr", "level": "dataset"},
         {"level": "timepoint", "split": "well", "held_out": 0.5, "l1": 0.0},
-        {"memory": 0.012},
+        {"memory": 0.008},
     ],
 )
 def test_every_way_to_learn_runs(dataset, quick, values):
@@ -137,7 +142,9 @@ def test_every_way_to_learn_runs(dataset, quick, values):
     assert streamed == ("memory" in values)
 
 
-@pytest.mark.parametrize("architecture", ["fcmae_mini", "unext2"])
+@pytest.mark.parametrize(
+    "architecture", ["fcmae_mini", pytest.param("unext2", marks=pytest.mark.slow)]
+)
 def test_stacks_are_learned_from(make_plate, tmp_path, quick, architecture):
     image = np.random.default_rng(0).normal(size=(2, 2, 6, 96, 96)).astype(np.float32)
     plate = make_plate("deep.zarr", {"A/1/0": image, "A/1/1": image}, channels=("Phase", "DAPI"))
@@ -233,6 +240,62 @@ def test_a_network_of_another_kind_is_no_start(dataset, quick, tmp_path):
     with pytest.raises(InvalidInput, match=r"encoder\.safetensors") as caught:
         train(dataset, quick(start_from=str(tmp_path / "encoder.safetensors")))
     assert "\n" not in str(caught.value)
+
+
+def test_a_single_square_cannot_be_hidden_in_part(dataset, quick, make_plate, tmp_path):
+    with pytest.raises(InvalidInput, match=r"patch_size of 32 .* mask_ratio .* of 64 or more"):
+        train(dataset, quick("fcmae", patch_size=32))
+    image = np.random.default_rng(0).normal(size=(1, 1, 1, 48, 96)).astype(np.float32)
+    plate = make_plate("small.zarr", {"A/1/0": image}, channels=("Phase",))
+    small = open_dataset(plate, tmp_path / "small.dynaclr")
+    with pytest.raises(InvalidInput, match="images of 48 pixels: the network needs 64 at least"):
+        train(small, quick("fcmae", patch_size=None))
+    table = train(dataset, quick("fcmae", patch_size=64, mask_ratio=0.01, epochs=1))
+    assert np.isfinite(table["loss"]).all()
+
+
+def stain(dataset, key, names=("nuclei_prediction", "odd stain")):
+    for fov in dataset.fovs:
+        dataset.workspace.prepare(dataset.channels)
+        writer = FovWriter(dataset.workspace, "stain", fov, key, names, np.float32)
+        for t, frame in fov.frames(["Nuclei", "Membrane"]):
+            writer.write(t, frame.astype(np.float32))
+        writer.publish()
+    dataset.refresh()
+
+
+def test_what_is_learned_from_a_stain_is_out_of_date_with_it(dataset, quick):
+    dataset = dataset.select(["A/1/0"])
+    stain(dataset, "one")
+
+    def inputs(**values):
+        settings = quick(targets=("Membrane",), **values)
+        return prepare([dataset], settings, Job()).inputs
+
+    plain, before = inputs(), inputs(source="nuclei_prediction")
+    stain(dataset, "two")
+    assert inputs() == plain
+    assert inputs(source="nuclei_prediction") != before
+
+
+def test_a_stain_is_no_label(dataset, quick):
+    dataset = dataset.select(["A/1/0"])
+    stain(dataset, "one", ("nuclei_prediction", "Hoechst"))
+    for name in ("nuclei_prediction", "Hoechst"):
+        with pytest.raises(InvalidInput, match=f"{name} is a virtual stain, not a label") as caught:
+            train(dataset, quick(targets=(name,)))
+        assert str(caught.value).endswith("among Nuclei, Membrane, Sensor.")
+    chosen = settle([dataset], quick(), Start()).channels
+    assert chosen.targets == ("Nuclei", "Membrane")
+
+
+@pytest.mark.parametrize(("depth", "flip"), [(1, 0.5), (2, 0.0)])
+def test_single_slices_are_reflected_and_stacks_are_not(make_plate, tmp_path, quick, depth, flip):
+    image = np.random.default_rng(0).normal(size=(1, 2, 3, 96, 96)).astype(np.float32)
+    plate = make_plate("deep.zarr", {"A/1/0": image}, channels=("Phase", "DAPI"))
+    deep = open_dataset(plate, tmp_path / "deep.dynaclr")
+    ranges = settle([deep], quick(depth=depth), Start()).ranges
+    assert (ranges.flip, ranges.zoom, ranges.shear) == (flip, 0.3, (-0.05, 0.05))
 
 
 def test_channels_without_telling_names_are_asked_for(make_plate, tmp_path, quick):

@@ -111,7 +111,7 @@ def settle(datasets: Sequence[Dataset], params: ContrastiveParams, start: Start)
     """
     told: list[str] = []
     _require_known(params, start)
-    channels = params.channels or start.recipe.source_channels or tuple(datasets[0].channels)
+    channels = params.channels or start.recipe.source_channels or tuple(datasets[0].source_channels)
     for dataset in datasets:
         missing = [one for one in channels if one not in dataset.channels]
         if missing:

@@ -30,9 +30,9 @@ def hints_of(info: FieldInfo) -> dict[str, Any]:
     texts than those choices are welcome), ``ordered`` (several choices have an order that
     matters), ``path`` ("file", "folder" or "any"), ``filter`` (of the file dialog),
     ``left_out`` (what it means that nothing is entered, in a few words), ``advanced``
-    (folded away) and ``command_line`` (not in a form at all). ``speed_only`` (see
-    :meth:`Params.digest`) and ``values`` (which texts of several are allowed) say
-    nothing of looks.
+    (folded away) and ``command_line`` (not in a form at all). ``speed_only`` and
+    ``on_failure`` (see :meth:`Params.digest`), and ``values`` (which texts of several are
+    allowed) say nothing of looks.
     """
     extra = info.json_schema_extra
     return dict(extra) if isinstance(extra, dict) else {}

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import Level, normalize, statistics
+from napari_dynaclr.staining.training.equalize import fit_equalizers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,9 +20,13 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.staining.training.equalize import Equalizer
 
 _LARGEST = 6e4
 """What float16 can hold; a normalised picture is far from it but for single hot pixels."""
+
+_FLAT = 0.01
+"""Spread of an equalised stain, of 1 at most, that is as good as none."""
 
 BLOCK = 16
 """Pixels; how finely it is known where a frame is labelled."""
@@ -61,14 +66,15 @@ class Channels:
     target_scaling
         Of each target.
     equalize
-        Kernel of CLAHE on the targets, (z, y, x) pixels, or None.
+        Whether the local contrast of the targets is equalised before. They are then normalised
+        over each FOV, whatever the level.
     """
 
     source: str
     targets: tuple[str, ...]
     scaling: Scaling
     target_scaling: Scaling
-    equalize: tuple[int, int, int] | None = None
+    equalize: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,11 +94,14 @@ class Place:
         Where the pixels are.
     statistics
         Of each channel: one for all time points, or one each.
+    equalizers
+        Of each target, where their local contrast is equalised.
     """
 
     number: int
     fov: Fov
     statistics: tuple[dict[Any, Any], ...]
+    equalizers: tuple[Equalizer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,30 +176,13 @@ class Frames:
         for number, image in enumerate(frame):
             scaling = channels.target_scaling if number else channels.scaling
             known = place.statistics[number]
-            if number and channels.equalize:
-                image, known = _equalized(image, channels.equalize)
+            if number and place.equalizers:
+                image = place.equalizers[number - 1](image)
             elif scaling.level == "timepoint":
                 known = known[t]
             scaled = normalize(image, known, *STATISTICS[scaling.kind])
             found[number] = scaled.clip(-_LARGEST, _LARGEST)
         return found
-
-
-def _equalized(
-    image: NDArray[Any], kernel: tuple[int, int, int]
-) -> tuple[NDArray[np.float32], dict[str, float]]:
-    """Equalise a stack's contrast locally (CLAHE), and say what its statistics are then."""
-    from skimage.exposure import equalize_adapthist
-
-    from napari_dynaclr.core.normalize import GRID, summarize
-
-    low, high = (float(one) for one in np.percentile(image[:, ::4, ::4], [0.1, 99.9]))
-    scaled = ((image - low) / max(high - low, 1e-8)).clip(0, 1).astype(np.float32)
-    size = tuple(min(one, length) for one, length in zip(kernel, image.shape, strict=True))
-    flat = image.shape[0] == 1
-    equal = equalize_adapthist(scaled[0] if flat else scaled, size[1:] if flat else size)
-    equal = equal.reshape(image.shape).astype(np.float32)
-    return equal, summarize(equal[:, ::GRID, ::GRID])
 
 
 def gather(
@@ -232,15 +224,21 @@ def gather(
         known = tuple(
             found[level][name] for name, level in zip(channels.names, chosen, strict=True)
         )
-        for t in range(0, fov.shape[0], every):
-            here = [found["timepoint"][name][t] for name in channels.names]
-            if not all(one["std"] > 0 for one in here):
-                empty += 1
-                continue
+        by_time = {
+            t: [found["timepoint"][name][t] for name in channels.names]
+            for t in range(0, fov.shape[0], every)
+        }
+        times = [t for t, here in by_time.items() if all(one["std"] > 0 for one in here)]
+        empty += len(by_time) - len(times)
+        equalizers: tuple[Equalizer, ...] = ()
+        if channels.equalize and times:
+            equalizers, equal = fit_equalizers(fov, channels.targets, times)
+            known = (known[0], *equal)
+        for t in times:
             _require_spread(fov, channels, known, t)
-            label = [_labelled(one) for one in here[1:]]
+            label = [_labelled(one) for one in by_time[t][1:]]
             rows.append((len(places), t, number, float(np.mean(label)) if label else 1.0))
-        places.append(Place(number, fov, known))
+        places.append(Place(number, fov, known, equalizers))
     if not rows:
         raise InvalidInput(
             f"Every frame is empty in {' or '.join(channels.names)}: choose other channels."
@@ -266,10 +264,16 @@ def _require_spread(fov: Fov, channels: Channels, known: Sequence[dict[Any, Any]
         If it is.
     """
     for number, (name, found) in enumerate(zip(channels.names, known, strict=True)):
-        if number and channels.equalize:
-            continue
         scaling = channels.target_scaling if number else channels.scaling
         spread = STATISTICS[scaling.kind][1]
+        if number and channels.equalize:
+            if found[spread] < _FLAT:
+                raise InvalidInput(
+                    f"FOV {fov.name}: most of {name} is of one value, also once equalised, its "
+                    f"{spread} is about 0: choose the target_normalization mean-std, or train "
+                    "without clahe."
+                )
+            continue
         here = found[t] if scaling.level == "timepoint" else found
         if not here.get(spread, 0) > 0:
             raise InvalidInput(

@@ -89,7 +89,7 @@ def _similarity(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def _mean(stack: torch.Tensor) -> torch.Tensor:
     """Mean in a window: (B, C, Y', X').
 
-    By matrices with a band of ones: on a CPU many times faster than pooling, and exact.
+    By matrices with a band of ones: on a CPU, the loss takes half the time of one that pools.
     """
     flat = stack.mean(2)
     rows, columns = (_band(side, flat) for side in flat.shape[2:])

@@ -82,8 +82,8 @@ class PairedParams(ImageTrainingParams):
     clahe: bool = Field(
         False,
         title="Equalise the stains",
-        description="Equalise the local contrast of the stained channels (CLAHE), for labels that "
-        "are expressed unevenly (VSNeuromast).",
+        description="Equalise the local contrast of the stained channels (CLAHE), slice by slice, "
+        "for labels that are expressed unevenly (VSNeuromast).",
         json_schema_extra={"advanced": True},
     )
     l1: float = Field(

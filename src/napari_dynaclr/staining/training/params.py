@@ -77,9 +77,9 @@ class ImageTrainingParams(TrainingParams):
     augment: bool = Field(
         True,
         title="Augment",
-        description="Rotate, scale, shear and reflect patches, and change contrast, intensity, "
-        "sharpness and noise of the label-free channel, so that the network becomes robust to "
-        "them (Fig. 2).",
+        description="Rotate, scale and shear patches, reflect single slices, and change contrast, "
+        "intensity, sharpness and noise of the label-free channel, so that the network becomes "
+        "robust to them (Fig. 2).",
         json_schema_extra={"advanced": True},
     )
     batch_size: int = Field(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_dynaclr.core.runs import source_key
+from napari_dynaclr.core.runs import source_key, stain_inputs
 from napari_dynaclr.learning.augment import Augmentation
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
@@ -63,7 +63,14 @@ class _ImageTraining:
         self._datasets, self._params, self._start, self._job = datasets, params, start, job
         self._setting: Setting = settle(datasets, params, start)
         self.sha256 = start.sha256
-        self.inputs = tuple(source_key(fov) for dataset in datasets for fov in dataset.fovs)
+        self.inputs = tuple(self._inputs())
+
+    def _inputs(self) -> list[str]:
+        names, found = self._setting.channels.names, list[str]()
+        for dataset in self._datasets:
+            for fov in dataset.fovs:
+                found += [source_key(fov), *stain_inputs(dataset, fov, names).values()]
+        return found
 
     def _parts(self, labelled: bool, trainer: pl.Trainer) -> dict[str, Any]:
         """Gather the images, and what learning from them takes."""

@@ -43,7 +43,10 @@ _STEMS = (5, 7, 4, 3, 2)
 STRONG = Ranges(
     zoom=0.3, shear=(-0.05, 0.05), flip=0.5, zoom_z=0.2, gamma=(0.8, 1.2), blur=(0.25, 0.75)
 )
-"""Augmentation of cytoland.txt, Data Augmentations."""
+"""Augmentation of cytoland.txt, Data Augmentations, of single slices (VSCyto2D)."""
+
+_STACKS = replace(STRONG, flip=0.0)
+"""Of stacks, which the paper does not reflect."""
 
 NONE = Ranges(
     zoom=0, rotation=0, shear=(0, 0), affine=0, contrast=0, intensity=0, blur=(0, 0), noisy=0
@@ -128,7 +131,7 @@ def settle(datasets: Sequence[Dataset], params: ImageTrainingParams, start: Star
     channels = _channels(datasets, params, start.recipe)
     config, given = _config(datasets, params, start, len(channels.targets))
     side = _side(datasets, params, config)
-    ranges = STRONG if params.augment else NONE
+    ranges = (STRONG if config.depth == 1 else _STACKS) if params.augment else NONE
     slices = _least(datasets, 0)
     wide = wide_side(side, ranges) if params.augment else side
     crop = (min(deep_side(config.depth, ranges), slices), wide, wide)
@@ -167,17 +170,18 @@ def _least(datasets: Sequence[Dataset], axis: int) -> int:
 
 
 def _channels(datasets: Sequence[Dataset], params: ImageTrainingParams, recipe: Recipe) -> Channels:
-    there = [name for name in datasets[0].channels if not name.endswith(PREDICTION)]
+    there = [name for name in datasets[0].source_channels if not name.endswith(PREDICTION)]
     source = params.source or _source(there, recipe)
+    labels = [name for name in there if name != source]
     targets: tuple[str, ...] = ()
     scaling = Scaling(
         params.normalization or _kind(recipe), params.level or recipe.statistics or "fov"
     )
-    target_scaling, equalize = scaling, None
+    target_scaling, equalize = scaling, False
     if isinstance(params, PairedParams):
-        targets = params.targets or _targets([name for name in there if name != source])
+        targets = params.targets or _targets(labels)
         target_scaling = Scaling(params.target_normalization, scaling.level)
-        equalize = (5, 32, 32) if params.clahe else None
+        equalize = params.clahe
     if source in targets:
         raise InvalidInput(f"{source} is the label-free channel: choose others to be stained.")
     if len(set(targets)) < len(targets):
@@ -188,6 +192,12 @@ def _channels(datasets: Sequence[Dataset], params: ImageTrainingParams, recipe: 
                 raise InvalidInput(
                     f"{dataset.root} has no channel '{name}': choose the channels to learn from "
                     f"among {', '.join(dataset.channels)}."
+                )
+        for name in targets:
+            if name.endswith(PREDICTION) or name not in dataset.source_channels:
+                raise InvalidInput(
+                    f"{name} is a virtual stain, not a label: choose fluorescence channels to "
+                    f"be stained (targets), among {', '.join(labels)}."
                 )
     return Channels(source, targets, scaling, target_scaling, equalize)
 
@@ -286,22 +296,28 @@ def _started(config: StainerConfig, params: ImageTrainingParams, targets: int) -
 
 
 def _side(datasets: Sequence[Dataset], params: ImageTrainingParams, config: StainerConfig) -> int:
-    step = config.stride
+    step = least_side = config.stride
     if isinstance(params, MaskedParams):
         step = mask_stride(config)
+        least_side = 2 * step  # of one square, no part can be hidden
     least = min(_least(datasets, 1), _least(datasets, 2))
     side = params.patch_size
     if side is None:
         wanted = _SIDES[config.dims[0] < _SMALL]
         side = min(wanted, least // step * step)
-        if side < step:
+        if side < least_side:
             raise InvalidInput(
-                f"There are images of {least} pixels: the network needs {step} at least."
+                f"There are images of {least} pixels: the network needs {least_side} at least."
             )
     if side % step:
         raise InvalidInput(
             f"A patch_size of {side} does not suit the network: choose a multiple of {step}, such "
             f"as {max(side // step, 1) * step}."
+        )
+    if side < least_side:
+        raise InvalidInput(
+            f"A patch_size of {side} is a single square of those that are hidden, and mask_ratio "
+            f"a part of none: choose a patch_size of {least_side} or more."
         )
     if side > least:
         raise InvalidInput(
