@@ -188,7 +188,7 @@ def test_weights_that_do_not_stain(plate, tmp_path):
     (tmp_path / "cat.ckpt").write_text("meow")
     home = tmp_path / "new.dynaclr"
     for args, says in (
-        (["--preset", "none"], "Name a weights file"),
+        (["--preset", "none"], "none needs a weights file: name it with weights."),
         (["--preset", "none", "--weights", tmp_path / "none.ckpt"], "is no file: check the path"),
         (["--weights", tmp_path / "cat.ckpt"], "is no checkpoint: choose a .ckpt or .pt"),
         (["--channel", "GFP"], "has no channel 'GFP' to stain from: choose one of Phase, Nuclei"),

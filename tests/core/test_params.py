@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
@@ -27,6 +27,17 @@ class Example(Params):
 
 class Required(Params):
     path: str = Field(title="Path", description="A file")
+
+
+class Together(Params):
+    low: int = Field(0, title="Low", description="The lower")
+    high: int = Field(9, title="High", description="The higher")
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.high <= self.low:
+            raise ValueError("Low has to be below high")
+        return self
 
 
 def message(kind, values):
@@ -67,6 +78,10 @@ def test_a_missing_setting_is_named():
 )
 def test_a_bad_value_is_shown_with_the_reason(values, says):
     assert message(Example, values).startswith(says)
+
+
+def test_settings_that_do_not_go_together_are_named_by_their_rule():
+    assert message(Together, {"low": 9}) == "low has to be below high."
 
 
 def test_all_bad_settings_are_named_at_once():

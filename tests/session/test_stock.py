@@ -40,3 +40,10 @@ def test_a_choice_is_described_in_a_line(cache):
     (cache / PRESETS["VSCyto2D"].file_name).write_bytes(bytes(1_000_000))
     assert describe(stock("stain"), "VSCyto2D") == "VSCyto2D: downloaded (1 MB)."
     assert describe(stock("stain"), "auto").startswith("Downloaded: VSCyto2D.")
+
+
+def test_of_a_choice_that_goes_by_the_images_it_says_what_is_chosen(cache):
+    sample = describe(stock("stain"), "auto", "simulated-cells")
+    assert sample == "auto is simulated-cells here: comes with this plugin."
+    other = describe(stock("stain"), "auto", "VSCyto2D")
+    assert other == "auto is VSCyto2D here: downloaded at the first use (125 MB or more)."

@@ -584,8 +584,8 @@ def test_settings_come_before_what_the_file_says(movie, save):
 
 def test_what_is_missing_is_asked_for(movie, save, small, tmp_path):
     dataset = movie()
-    with pytest.raises(InvalidInput, match="Name a weights file"):
-        stain(dataset, StainParams(preset="none"))
+    with pytest.raises(InvalidInput, match=r"^preset none needs a weights file: name it with weig"):
+        StainParams.parse({"preset": "none"})
     bare = tmp_path / "bare.safetensors"
     save_stainer(bare, small(), {})
     with pytest.raises(InvalidInput, match="set normalization"):

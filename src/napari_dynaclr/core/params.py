@@ -68,7 +68,7 @@ class Params(BaseModel):
 
     @classmethod
     def _reason(cls, detail: Any) -> str:
-        name = ".".join(str(part) for part in detail["loc"]) or cls.__name__
+        name = ".".join(str(part) for part in detail["loc"])
         if detail["type"] == "extra_forbidden":
             near = difflib.get_close_matches(name, cls.model_fields, n=1)
             known = (
@@ -79,6 +79,8 @@ class Params(BaseModel):
             return f"'{name}' is required"
         message = str(detail["msg"]).removeprefix("Value error, ")
         message = message[:1].lower() + message[1:].partition(", unable to parse")[0]
+        if not name:  # of settings that do not go together, which the message names
+            return message
         return f"{name} = {detail['input']!r}: {message}"
 
     def digest(self) -> str:

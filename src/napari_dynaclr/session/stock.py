@@ -74,7 +74,7 @@ def stock(use: str) -> dict[str, Stock]:
     return found
 
 
-def describe(stocked: Mapping[str, Stock], chosen: str) -> str:
+def describe(stocked: Mapping[str, Stock], chosen: str, found: str = "") -> str:
     """Say where the weights of a choice are, "" where that is no published weights.
 
     Parameters
@@ -83,11 +83,15 @@ def describe(stocked: Mapping[str, Stock], chosen: str) -> str:
         From :func:`stock`.
     chosen
         Name of published weights, "auto" for whichever fit, or something else.
+    found
+        Name of those that "auto" means, where that is known.
     """
     if chosen in stocked:
         return f"{chosen}: {stocked[chosen].describe()}."
     if chosen != "auto":
         return ""
+    if found in stocked:
+        return f"auto is {found} here: {stocked[found].describe()}."
     here = [name for name, one in stocked.items() if one.here and not one.packaged]
     if here:
         return f"Downloaded: {', '.join(here)}. Others are downloaded at their first use."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.channels import is_label_free
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.staining.feature_maps import FeatureMap
     from napari_dynaclr.staining.inference import Running
 
-_ADVANCED = {"advanced": True}
 _DEEP = 15
 """Slices of a stack from which on "auto" takes the network for stacks."""
 
@@ -82,6 +81,7 @@ class StainParams(Params):
         "0.965 at 15 (15 slices, simulated).",
         ge=1,
         le=100,
+        json_schema_extra={"advanced": True},
     )
     resample: bool = Field(
         False,
@@ -162,6 +162,12 @@ class StainParams(Params):
         json_schema_extra={"advanced": True, "speed_only": True},
     )
 
+    @model_validator(mode="after")
+    def _complete(self) -> StainParams:
+        if self.preset == "none" and not self.weights:
+            raise ValueError("preset none needs a weights file: name it with weights")
+        return self
+
 
 @contextmanager
 def open_stainer(dataset: Dataset, params: StainParams, job: Job) -> Iterator[Stainer]:
@@ -185,7 +191,7 @@ def open_stainer(dataset: Dataset, params: StainParams, job: Job) -> Iterator[St
         If torch is not installed.
     """
     require_networks()
-    preset = _find(params, dataset)
+    preset = find_network(params.preset, params.weights, dataset)
     if preset is not None and not params.weights:
         # Before they are downloaded, as nobody needs weights that do not fit.
         _channels(Recipe.of(preset.settings, preset.name), params.channel, 1, dataset)
@@ -227,12 +233,26 @@ def frame_maps(
     return feature_maps.frame_maps(dataset, fov, t, stainer, z, job)
 
 
-def _find(params: StainParams, dataset: Dataset) -> Preset | None:
-    if params.preset == "none":
+def find_network(preset: str, weights: str, dataset: Dataset) -> Preset | None:
+    """Find which published network some settings mean; None where it is one of the user's own.
+
+    Parameters
+    ----------
+    preset, weights
+        As of :class:`StainParams`; "auto" goes by the images.
+    dataset
+        The images; of their pixels, nothing is read.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no network of that name.
+    """
+    if preset == "none":
         return None
-    if params.preset != "auto":
-        return find_preset(params.preset, "stain")
-    if params.weights:
+    if preset != "auto":
+        return find_preset(preset, "stain")
+    if weights:
         return None
     # The sample's own network is for the sample: a plate that shares two names is not one.
     sample = tuple(dataset.source_channels)
@@ -245,10 +265,8 @@ def _find(params: StainParams, dataset: Dataset) -> Preset | None:
 
 
 def _weights(preset: Preset | None, file: str, job: Job) -> Weights:
-    if file:
+    if file or preset is None:
         return local_weights(file, job)
-    if preset is None:
-        raise InvalidInput("Name a weights file, or choose a published network as preset.")
     return get_weights(preset, job)
 
 

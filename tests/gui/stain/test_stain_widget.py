@@ -10,6 +10,7 @@ from napari_dynaclr.gui.layers.growing import GrowingImage
 from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.stain.stain_widget import VirtualStainingWidget
 from napari_dynaclr.gui.workbench import Workbench
+from napari_dynaclr.staining.method import StainParams
 
 LEFT = Qt.MouseButton.LeftButton
 STAINED = ["nuclei_prediction", "membrane_prediction"]
@@ -89,7 +90,7 @@ def images(bench):
 def test_it_says_which_weights_are_here_and_which_have_to_be_downloaded(widget, cache, qtbot):
     said = widget.step.weights
     assert said.isVisible()
-    assert said.text() == "Downloaded: VSCyto2D. Others are downloaded at their first use."
+    assert said.text() == "auto is simulated-cells here: comes with this plugin."
     assert "VSCyto3D: downloaded at the first use (140 MB or more)" in said.toolTip()
     edit(widget, preset="VSCyto2D")
     assert said.text() == "VSCyto2D: downloaded (3 MB)."
@@ -102,6 +103,18 @@ def test_it_says_which_weights_are_here_and_which_have_to_be_downloaded(widget, 
     assert said.text() == "VSCyto2D: downloaded at the first use (125 MB or more)."
     edit(widget, weights="mine.safetensors")
     assert not said.isVisible()
+
+
+def test_settings_that_cannot_be_run_are_refused_before(widget):
+    form = widget.step.form
+    form.kind = StainParams
+    edit(widget, preset="none")
+    assert form.problem() == "preset none needs a weights file: name it with weights."
+    assert form._message.isVisible()
+    assert not widget.step.run_button.isEnabled()
+    edit(widget, weights="mine.safetensors")
+    assert form.problem() == ""
+    assert widget.step.run_button.isEnabled()
 
 
 def test_stainers_that_were_trained_here_can_be_chosen(widget, bench, qtbot):
@@ -141,17 +154,62 @@ def test_after_a_run_there_is_a_layer_per_structure_and_a_channel_to_choose(
     assert bench.session.dataset["A/1/0"].stained == []
 
 
+def looks(bench):
+    return {one.name: (one.visible, one.colormap.name) for one in bench.viewer.layers}
+
+
+ALONE = {
+    "Phase": (True, "gray"),
+    "Nuclei": (True, "bop blue"),
+    "Membrane": (False, "bop orange"),
+    "Sensor": (False, "magenta"),
+}
+BESIDE = {
+    "Phase": (True, "gray"),
+    "Nuclei": (False, "green"),
+    "Membrane": (False, "magenta"),
+    "Sensor": (False, "magenta"),
+    "nuclei_prediction": (True, "bop blue"),
+    "membrane_prediction": (True, "bop orange"),
+}
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["made", "opened"])
 def test_where_both_are_there_virtual_stain_is_shown_and_told_by_its_colour(
-    widget, bench, stain, qtbot, dataset
+    widget, bench, stain, qtbot, dataset, anew
 ):
+    assert looks(bench) == ALONE
     run(widget, stain, bench, qtbot)
-    show(bench, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
-    looks = {one.name: (one.visible, one.colormap.name) for one in bench.viewer.layers}
-    assert looks["nuclei_prediction"] == (True, "bop blue")
-    assert looks["membrane_prediction"] == (True, "bop orange")
-    assert looks["Nuclei"] == (False, "green")
-    assert looks["Membrane"] == (False, "magenta")
-    assert looks["Phase"][0]
+    if anew:
+        show(bench, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
+    assert looks(bench) == BESIDE
+    bench.show_fov("A/1/0")
+    rest(bench, qtbot)
+    assert looks(bench) == ALONE
+    bench.show_fov("B/1/0")
+    rest(bench, qtbot)
+    assert looks(bench) == BESIDE
+
+
+def test_experimental_stain_makes_way_while_the_virtual_one_grows(widget, bench, stain, qtbot):
+    started(widget, stain, bench, qtbot, 2)
+    assert looks(bench) == BESIDE
+    qtbot.mouseClick(widget.step.cancel_button, LEFT)
+    rest(bench, qtbot)
+    assert looks(bench) == ALONE
+
+
+def test_experimental_stain_that_the_user_has_set_stays_as_it_is(widget, bench, stain, qtbot):
+    layer(bench, "Nuclei").colormap = "red"
+    layer(bench, "Membrane").visible = True
+    run(widget, stain, bench, qtbot)
+    assert looks(bench)["Nuclei"] == (True, "red")
+    # Seen as the user wants it, but not in the colour of the stain beside it.
+    assert looks(bench)["Membrane"] == (True, "magenta")
+    bench.show_fov("A/1/0")
+    rest(bench, qtbot)
+    assert looks(bench)["Nuclei"] == (True, "red")
+    assert looks(bench)["Membrane"] == (True, "bop orange")
 
 
 def started(widget, stain, bench, qtbot, steps):

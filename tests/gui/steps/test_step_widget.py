@@ -343,6 +343,9 @@ def test_others_wait_while_it_runs(staining, bench, stain, qtbot, told):
     other = shown_busy(bench, qtbot, "segment")
     assert not other.run_button.isEnabled()
     assert other.run_button.toolTip() == "'stain' is running."
+    assert other.reason.isVisible()
+    assert other.reason.text() == "'stain' is running."
+    assert not staining.reason.isVisible()
     assert not other.cancel_button.isEnabled()
     assert not other.progress.bar.isVisible()
     other.run()

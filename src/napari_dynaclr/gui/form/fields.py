@@ -16,11 +16,11 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QMenu,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_dynaclr.gui.elided import elide
 from napari_dynaclr.gui.form.numbers import NumberBox
 
 if TYPE_CHECKING:
@@ -73,11 +73,7 @@ class Editor(QWidget):
         self._row.addWidget(widget)
         self.setFocusProxy(widget)
         if isinstance(widget, QComboBox):
-            # A long name in the list must not make the dock wider.
-            policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            widget.setSizeAdjustPolicy(policy)
-            widget.setMinimumContentsLength(6)
-            widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            elide(widget)
         widget.installEventFilter(WheelGuard(widget))
 
     def value(self) -> Any:

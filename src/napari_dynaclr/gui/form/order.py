@@ -112,8 +112,9 @@ class OrderEditor(Editor):
                 wanted = now
         self._list.show_rows(wanted, self._value)
         self._texts.setVisible(not known)
-        for widget in (self._list, *self._buttons.values()):
-            widget.setVisible(known)
+        self._list.setVisible(known)
+        for button in self._buttons.values():
+            button.setVisible(known and len(wanted) > 1)
         self._note.setVisible(known and not self._value)
         self.setFocusProxy(self._list if known else self._texts)
         self._enable()

@@ -91,7 +91,7 @@ class Growing:
             else:
                 role = f"channel {channel}"
                 look, limits = look_of(channel, unfinished.channels), _contrast(image[t, z])
-                about |= {"name": channel, **look, "contrast_limits": limits}
+                about |= {"name": channel, **look, "contrast_limits": limits, "visible": True}
                 image.nothing = limits[0]  # 0 would be seen: a stain may be less than that
                 kind = "image"
             about["metadata"] = {OWNER: role}

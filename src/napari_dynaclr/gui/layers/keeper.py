@@ -14,7 +14,7 @@ from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, lab
 from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.growing import Growing
 from napari_dynaclr.gui.layers.marks import dots, label_colours
-from napari_dynaclr.gui.layers.scene import OWNER, Scene, space_of
+from napari_dynaclr.gui.layers.scene import OWNER, Scene, is_seen, look_of, space_of
 from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class FovLayers:
         self._coloured = False
         self._growing: Growing | None = None
         self._limits: dict[str, tuple[float, float]] = {}
+        self._looks: dict[str, dict[str, Any]] = {}
         self._renewed: set[str] = set()
         self.scene: Scene | None = None
         viewer.layers.events.removed.connect(self._removed)
@@ -177,6 +178,7 @@ class FovLayers:
             self._layers[role].editable = False
         else:
             self._limits[role] = about["contrast_limits"]
+            self._looks[role] = _look(self._layers[role])
 
     def _replace(self, role: str, data: Any, about: dict[str, Any], *, anew: bool) -> None:
         """Show the same of another FOV, or made anew: what the user set on the layer stays."""
@@ -189,6 +191,23 @@ class FovLayers:
         if anew and isinstance(layer, Image) and tuple(layer.contrast_limits) == self._limits[role]:
             self._limits[role] = about["contrast_limits"]
             layer.contrast_limits_range = layer.contrast_limits = about["contrast_limits"]
+        if role in self._looks:
+            self._restyle(role, about)
+
+    def _restyle(self, role: str, about: Mapping[str, Any]) -> None:
+        """Change how a channel looks with what is beside it, as far as the user has not.
+
+        One that the user has given another colour is not hidden or shown either.
+        """
+        layer, given = self._layers[role], self._looks[role]
+        now = _look(layer)
+        free = [name for name in now if now[name] == given[name]]
+        if len(free) < len(now):
+            free = [name for name in free if name != "visible"]
+        for name in free:
+            if now[name] != about[name]:
+                setattr(layer, name, about[name])
+                given[name] = about[name]
 
     def show_part(self, part: Part) -> None:
         """Show a time point of a result that is still being made; it is read in a job."""
@@ -223,6 +242,20 @@ class FovLayers:
                 layer.refresh()
             elif layer is not None:  # made anew: it shows what an earlier run has made
                 self._replace(role, data, about, anew=True)
+        self._make_way(growing)
+
+    def _make_way(self, growing: Growing) -> None:
+        """Have experimental stain look as it does beside the virtual stain that is being made."""
+        images = [role for role, (_, _, kind) in growing.layers.items() if kind == "image"]
+        if self.scene is None or not images:
+            return
+        fov = self.scene.fov
+        stained = [*fov.stained, *(role.removeprefix("channel ") for role in images)]
+        for channel in fov.channels:
+            role = f"channel {channel}"
+            if role in self._layers and channel not in stained:
+                seen = is_seen(channel, fov.channels, stained)
+                self._restyle(role, {**look_of(channel, stained), "visible": seen})
 
     def end_parts(self) -> None:
         """Take away what showed results that were being made.
@@ -386,6 +419,12 @@ class FovLayers:
             self._build_tracks()
         self._colour_labels()
         self.show_marks()
+
+
+def _look(layer: Layer) -> dict[str, Any]:
+    """Return those properties of a channel that go by what is beside it."""
+    colours = {"colormap": layer.colormap.name, "blending": str(layer.blending)}
+    return {**colours, "visible": layer.visible}
 
 
 def _rank(role: str) -> int:

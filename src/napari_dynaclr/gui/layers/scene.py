@@ -94,7 +94,7 @@ def prepare(
             **space,
             **look_of(channel, fov.stained),
             "contrast_limits": _contrast(dataset, fov, channel, strict=damaged is None),
-            "visible": channel == fov.channels[0] or channel in _telling(fov),
+            "visible": is_seen(channel, fov.channels, fov.stained),
             "metadata": {OWNER: f"channel {channel}"},
             "multiscale": False,
         }
@@ -149,9 +149,20 @@ def _labels(
     return None, ""
 
 
-def _telling(fov: Fov) -> list[str]:
-    """Return the channels that are shown at first, over the first: nuclei, or virtual stain."""
-    return fov.stained or [name for name in fov.channels if "nucle" in name.lower()]
+def is_seen(channel: str, channels: Sequence[str], stained: Sequence[str] = ()) -> bool:
+    """Whether a channel is shown at first: the first, and over it nuclei or virtual stain.
+
+    Parameters
+    ----------
+    channel
+        Its name.
+    channels
+        Those of its FOV.
+    stained
+        Virtual stain among them.
+    """
+    telling = channel in stained if stained else "nucle" in channel.lower()
+    return channel == channels[0] or telling
 
 
 def look_of(channel: str, stained: Sequence[str] = ()) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QFrame, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_dynaclr.core.channels import named_after
 from napari_dynaclr.gui.docks import bring_up
+from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.stain.features_panel import FeaturesPanel
 from napari_dynaclr.gui.steps.step_widget import StepPanel
 from napari_dynaclr.session.stock import Stock, describe, stock
+from napari_dynaclr.staining.method import find_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,13 +44,9 @@ class VirtualStainingWidget(QWidget):
         section.setContentsMargins(6, 0, 6, 0)
         column.addWidget(section)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidget(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
+        layout.addWidget(Scroll(content))
 
 
 class StainPanel(StepPanel):
@@ -88,14 +86,22 @@ class StainPanel(StepPanel):
         self.read("look for weights", _look, done)
 
     def _show_weights(self) -> None:
-        """Say whether the weights that are chosen have to be downloaded."""
+        """Say which network it is, and whether its weights have to be downloaded."""
         values = self.form.values()
-        own = "weights" in values and bool(values["weights"])
-        said = "" if own else describe(self._stock, str(values.get("preset", "")))
+        preset, own = str(values.get("preset", "")), str(values.get("weights", ""))
+        said = "" if own else describe(self._stock, preset, self._found(preset))
         self.weights.setText(said if self._stock else "")
         every = [f"{name}: {one.describe()}" for name, one in self._stock.items()]
         self.weights.setToolTip("\n".join(every))
         self.weights.setVisible(bool(self.weights.text()) and not self._missing)
+
+    def _found(self, preset: str) -> str:
+        """Name of the network that "auto" takes for the dataset; "" where there is none."""
+        dataset = self.session.dataset
+        if preset != "auto" or dataset is None:
+            return ""
+        found = find_network(preset, "", dataset)
+        return found.name if found is not None else ""
 
     def _enable(self) -> None:
         super()._enable()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.map.map_widget import MapPanel
+from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.steps.step_widget import StepPanel
 
 if TYPE_CHECKING:
@@ -79,11 +80,7 @@ class Steps(QTabWidget):
         super().__init__()
         self.panels = {stage: StepPanel(viewer, stage) for stage in stages.values()}
         for title, stage in stages.items():
-            area = QScrollArea()
-            area.setWidgetResizable(True)
-            area.setFrameShape(QFrame.Shape.NoFrame)
-            area.setWidget(self.panels[stage])
-            self.addTab(area, title)
+            self.addTab(Scroll(self.panels[stage]), title)
 
     def show_stage(self, stage: str) -> None:
         """Bring the panel of a stage to the front."""

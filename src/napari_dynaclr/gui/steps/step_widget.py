@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -24,6 +23,7 @@ from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
 from napari_dynaclr.core.registry import find_method, methods
 from napari_dynaclr.core.weights import PRESETS
+from napari_dynaclr.gui.elided import elide
 from napari_dynaclr.gui.form.form import Form
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.settings import recall, remember
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 LIST = "listed FOVs"
 """Choice of FOVs by name or pattern, beside those of :class:`Scope`."""
-
-_NARROW = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-"""A long title must not widen the dock."""
 
 _LOG = 50
 """Earlier runs that are listed."""
@@ -74,10 +71,8 @@ class StepPanel(View):
         for method in methods(stage):
             self.method.addItem(method.title, method.name)
             self.method.setItemData(self.method.count() - 1, method.name, Qt.ItemDataRole(3))
-        self.method.setSizeAdjustPolicy(_NARROW)
-        self.method.setMinimumContentsLength(8)
+        elide(self.method, 8)
         self.form = Form()
-        self.form.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.scope = QComboBox()
         self.scope.addItems([*(scope.value for scope in Scope), LIST])
         self.scope.setToolTip("Which fields of view to work on.")
@@ -93,6 +88,8 @@ class StepPanel(View):
         self.missing = QLabel()
         self.missing.setWordWrap(True)
         self.missing.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.reason = QLabel()
+        self.reason.setWordWrap(True)
         self.progress = RunProgress()
         self.notes = QLabel()
         self.notes.setWordWrap(True)
@@ -139,7 +136,7 @@ class StepPanel(View):
         self.runs = Section("Earlier runs", content, unfolded=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
-        report = (self.progress, self.notes, self.runs)
+        report = (self.reason, self.progress, self.notes, self.runs)
         for part in (top, self.missing, self.form, bottom, self.buttons, *report):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
@@ -321,8 +318,10 @@ class StepPanel(View):
             reason = "Open a dataset first."
         elif run is not None:
             reason = f"'{run.title}' is running."
-        else:
-            reason = self.problem()
+        # Of its own run, the progress says more; of its settings, the form does.
+        self.reason.setText(reason)
+        self.reason.setVisible(bool(reason) and not mine)
+        reason = reason or self.problem()
         self.missing.setText(self._missing)
         self.missing.setVisible(bool(self._missing))
         self.form.setVisible(not self._missing)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.runner import RunState
+from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import StepPanel
 from napari_dynaclr.gui.train.learning_panel import LearningPanel
@@ -43,13 +44,9 @@ class TrainWidget(QWidget):
         section.setContentsMargins(6, 0, 6, 0)
         column.addWidget(section)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidget(content)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
+        layout.addWidget(Scroll(content))
 
 
 class TrainPanel(StepPanel):

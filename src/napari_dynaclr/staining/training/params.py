@@ -26,7 +26,7 @@ class ImageTrainingParams(TrainingParams):
         "for images without depth, else 5 (15 for fcmae), or as many as there are.",
         ge=1,
         le=64,
-        json_schema_extra={"left_out": "as suits the images"},
+        json_schema_extra={"left_out": "by the images"},
     )
     patch_size: int | None = Field(
         None,
@@ -35,7 +35,7 @@ class ImageTrainingParams(TrainingParams):
         "for larger networks if left out.",
         ge=32,
         le=2048,
-        json_schema_extra={"left_out": "128, or 256 for large networks"},
+        json_schema_extra={"left_out": "128 or 256"},
     )
     patches: int = Field(
         1000,
