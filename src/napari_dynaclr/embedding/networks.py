@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory
-from napari_dynaclr.core.params import Params, check_name
+from napari_dynaclr.core.params import ComputeParams, check_name
 from napari_dynaclr.embedding import Embedder
 from napari_dynaclr.embedding.cell_patches import Window, read_cells
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding.inference import Inference
 
 
-class NetworkParams(Params):
+class NetworkParams(ComputeParams):
     """Settings of every embedding with a network."""
 
     name: str = Field(
@@ -40,18 +40,6 @@ class NetworkParams(Params):
         "error",
         title="Empty frames",
         description="Stop at a frame of nothing but zeros or NaN, or embed it as it is.",
-        json_schema_extra={"advanced": True},
-    )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto",
-        title="Device",
-        description="Where to compute; auto takes the fastest there is.",
-        json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    precision: Literal["auto", "full", "mixed"] = Field(
-        "auto",
-        title="Precision",
-        description="Mixed is twice as fast on an NVIDIA GPU, where auto chooses it.",
         json_schema_extra={"advanced": True},
     )
     batch_size: int | None = Field(

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from napari_dynaclr.core.params import Params, check_name
+from napari_dynaclr.core.params import ComputeParams, check_name
 
 
-class TrainingParams(Params):
+class TrainingParams(ComputeParams):
     """Settings of every training."""
 
     name: str = Field(
@@ -106,18 +106,6 @@ class TrainingParams(Params):
         "memory. A quarter of this computer's if left out.",
         gt=0,
         json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto",
-        title="Device",
-        description="Where to compute; auto takes the fastest there is.",
-        json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    precision: Literal["auto", "full", "mixed"] = Field(
-        "auto",
-        title="Precision",
-        description="Mixed is twice as fast on an NVIDIA GPU, where auto chooses it.",
-        json_schema_extra={"advanced": True},
     )
     devices: int = Field(
         1,

@@ -11,7 +11,7 @@ from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.channels import is_label_free
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.core.params import ComputeParams
 from napari_dynaclr.core.weights import PRESETS, Weights, find_preset, get_weights, local_weights
 from napari_dynaclr.staining.intensities import MODES, Mode
 from napari_dynaclr.staining.reading import Source
@@ -33,7 +33,7 @@ _DEEP = 15
 """Slices of a stack from which on "auto" takes the network for stacks."""
 
 
-class StainParams(Params):
+class StainParams(ComputeParams):
     """Settings of virtual staining."""
 
     preset: Literal[
@@ -140,18 +140,6 @@ class StainParams(Params):
         "that they can be restored and stained later; or leave their stain empty (zeros) until "
         "a run finds them restored.",
         json_schema_extra={"advanced": True, "on_failure": True},
-    )
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        "auto",
-        title="Device",
-        description="Where to compute; auto takes the fastest there is.",
-        json_schema_extra={"advanced": True, "speed_only": True},
-    )
-    precision: Literal["auto", "full", "mixed"] = Field(
-        "auto",
-        title="Precision",
-        description="Mixed is twice as fast on an NVIDIA GPU, where auto chooses it.",
-        json_schema_extra={"advanced": True},
     )
     batch_size: int | None = Field(
         None,
