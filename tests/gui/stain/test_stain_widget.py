@@ -165,7 +165,7 @@ ALONE = {
     "Sensor": (False, "magenta"),
 }
 BESIDE = {
-    "Phase": (True, "gray"),
+    "Phase": (True, "gray, dim"),
     "Nuclei": (False, "green"),
     "Membrane": (False, "magenta"),
     "Sensor": (False, "magenta"),

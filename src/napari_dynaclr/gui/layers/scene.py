@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import contrast
@@ -38,6 +39,11 @@ _COLORMAPS = {
 
 _BESIDE_STAIN = {"nucle": "green", "membrane": "magenta"}
 """Of experimental stain where there is virtual stain too, which is blue and orange."""
+
+
+_GROUND = "gray"
+_DIM = ensure_colormap(Colormap([[0, 0, 0, 1], [0.45, 0.45, 0.45, 1]], name="gray, dim")).name
+"""Of label-free images below virtual stain: added to them, stain must not come out white."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,7 @@ def look_of(channel: str, stained: Sequence[str] = ()) -> dict[str, str]:
     name = channel.lower()
     beside = bool(stained) and channel not in stained
     colours = _COLORMAPS | _BESIDE_STAIN if beside else _COLORMAPS
-    colormap = next((colours[word] for word in colours if word in name), "gray")
-    ground = colormap == "gray" and channel not in stained
-    blending = "translucent_no_depth" if ground else "additive"
-    return {"colormap": colormap, "blending": blending}
+    colormap = next((colours[word] for word in colours if word in name), _GROUND)
+    if colormap != _GROUND or channel in stained:
+        return {"colormap": colormap, "blending": "additive"}
+    return {"colormap": _DIM if beside else _GROUND, "blending": "translucent_no_depth"}
