@@ -123,6 +123,7 @@ def settings(truth, tmp_path, weights):
             given = {"preset": "none", "weights": weights, "device": "cpu"}
             stain(dataset, parse("stain", "cytoland", given))
         few = {"noise": [], "contrast": [], "magnification": [], "time_points": 1}
+        short = {"epochs": 1, "patches": 8, "batch_size": 4, "patch_size": 64, "device": "cpu"}
         true_states = {"truth": str(truth / "annotations.csv")}
         given = {
             ("stain", "cytoland"): (
@@ -143,6 +144,8 @@ def settings(truth, tmp_path, weights):
                 },
                 {"name": "another", "seed": 1},
             ),
+            ("train", "staining"): (short, {"name": "another", "seed": 1}),
+            ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (
