@@ -41,7 +41,7 @@ def test_steps_come_with_their_methods_and_settings(read):
         ("- segment: [1, 2]\n", "step 1: the settings of 'segment' are no mapping"),
         ("- track\n- segment: {}\n  embed: {}\n", "step 2: write 'stage' or 'stage: {settings}'"),
         ("- 3\n", "step 1: write 'stage'"),
-        ("- trian\n", "step 1: there is no stage 'trian': choose from segment, track"),
+        ("- trian\n", "step 1: there is no stage 'trian': choose from stain, segment"),
         ("- simulate\n", "step 1: there is no stage 'simulate'"),
         ("- 3: {}\n", "step 1: there is no stage '3'"),
         (
