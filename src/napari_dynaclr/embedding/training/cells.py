@@ -11,6 +11,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.patches import meets_border
 from napari_dynaclr.embedding.cell_patches import Window, prepare_fov, read_cells
 from napari_dynaclr.embedding.training.pairs import Nodes, families
+from napari_dynaclr.learning.holding_out import divide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,21 +195,10 @@ def hold_out(
     tuple
         Rows to train with, rows to validate with, and what to tell the user.
     """
-    names = [
-        f"{one.number}|{one.fov.name if unit == 'fov' else one.fov.name.rpartition('/')[0]}"
-        for one in cells.sources
-    ]
-    units = sorted({names[i] for i in np.unique(cells.nodes.fov)})
-    if not fraction or len(units) < 2:
-        told = f"There is one {unit} only: nothing is held out." if fraction else ""
-        return np.arange(len(cells.nodes)), np.zeros(0, np.intp), told
-    count = min(max(round(fraction * len(units)), 1), len(units) - 1)
-    generator = np.random.default_rng(seed)
-    chosen = set(generator.choice(units, count, replace=False).tolist())
-    held = [i for i, name in enumerate(names) if name in chosen]
-    told = ", ".join(sorted({name.partition("|")[2] for name in chosen}))
-    rest = [i for i in range(len(names)) if i not in held]
-    return cells.of(rest), cells.of(held), f"Held out for validation: {told}."
+    places = [(one.number, one.fov) for one in cells.sources]
+    used = np.unique(cells.nodes.fov).tolist()
+    rest, held, told = divide(places, used, fraction, unit, seed)
+    return cells.of(rest), cells.of(held), told
 
 
 def prepare(cells: Cells, window: Window, job: Job) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import Level, normalize, statistics
+from napari_dynaclr.learning.holding_out import divide
 from napari_dynaclr.staining.training.equalize import fit_equalizers
 
 if TYPE_CHECKING:
@@ -303,19 +304,10 @@ def hold_out(
     tuple
         Rows to train with, rows to validate with, and what to tell the user.
     """
-    names = [
-        f"{one.number}|{one.fov.name if unit == 'fov' else one.fov.well}" for one in frames.places
-    ]
-    units = sorted({names[i] for i in np.unique(frames.place)})
-    if not fraction or len(units) < 2:
-        told = f"There is one {unit} only: nothing is held out." if fraction else ""
-        return np.arange(len(frames.t)), np.zeros(0, np.intp), told
-    count = min(max(round(fraction * len(units)), 1), len(units) - 1)
-    chosen = set(np.random.default_rng(seed).choice(units, count, replace=False).tolist())
-    held = [i for i, name in enumerate(names) if name in chosen]
-    rest = [i for i in range(len(names)) if i not in held]
-    told = ", ".join(sorted({name.partition("|")[2] for name in chosen}))
-    return frames.of(rest), frames.of(held), f"Held out for validation: {told}."
+    places = [(one.number, one.fov) for one in frames.places]
+    used = np.unique(frames.place).tolist()
+    rest, held, told = divide(places, used, fraction, unit, seed)
+    return frames.of(rest), frames.of(held), told
 
 
 def label_map(frame: NDArray[np.float16]) -> NDArray[np.float64]:
