@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy.spatial import cKDTree
 
 from napari_dynaclr.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Job
@@ -164,7 +164,7 @@ def division_cost(
     mother: NDArray[np.intp],
     one: NDArray[np.intp],
     other: NDArray[np.intp],
-    reach: float,
+    reach: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Say how unlike a division it is that a mother becomes two daughters.
 
@@ -179,7 +179,7 @@ def division_cost(
     mother, one, other
         Mothers and their daughters, (M,).
     reach
-        Largest distance of a daughter from her mother, in um.
+        Largest distance of a daughter from her mother, in um; one, or (M,).
 
     Returns
     -------
@@ -189,7 +189,7 @@ def division_cost(
     """
     aside = (cells.place[one] + cells.place[other]) / 2 - cells.place[mother]
     unlike = cells.size[one] - cells.size[other]
-    cost: NDArray[np.float64] = 9 * (aside**2).sum(axis=1) / reach**2 + unlike**2
+    cost: NDArray[np.float64] = 9 * (aside**2).sum(axis=1) / np.square(reach) + unlike**2
     return cost
 
 
@@ -210,7 +210,7 @@ def say_if_out_of_reach(cells: Cells, near: Steps, reach: float, name: str, job:
         To which the note goes.
     """
     counts = np.diff(cells.starts)
-    later = np.flatnonzero((counts[1:] > 0) & (counts[:-1] > 0)) + 1
+    later = [t for t in range(1, cells.frames) if counts[t] and counts[t - 1]]
     total = int(counts[later].sum())
     found = len(np.unique(near.after))
     if not total or found >= _MOST * total:
@@ -231,7 +231,7 @@ def number_tracks(
     before: NDArray[np.intp],
     mother: NDArray[np.intp],
 ) -> pd.DataFrame:
-    """Number the tracks that links make.
+    """Give every cell the number of its track.
 
     Parameters
     ----------
