@@ -121,6 +121,8 @@ METHODS: tuple[Method, ...] = (
            "classification.linear", "LinearParams"),
     Method("evaluate", "smoothness", "Smoothness and dynamic range of the embedding",
            "evaluation.smoothness", "SmoothnessParams"),
+    Method("evaluate", "motion", "Before tracking: how cells move, and what settings suit them",
+           "evaluation.motion", "MotionParams"),
     Method("evaluate", "tracking", "Tracks against ground truth",
            "evaluation.tracking", "TrackingParams", "evaluation"),
     Method("evaluate", "classification", "Predictions against ground truth",
