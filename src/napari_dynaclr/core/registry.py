@@ -91,6 +91,8 @@ METHODS: tuple[Method, ...] = (
            "segmentation.importing", "ImportParams"),
     Method("track", "assignment", "Link by assignment, with gaps and divisions",
            "tracking.assignment", "AssignmentParams"),
+    Method("track", "flow", "Link whole windows of frames at once, more slowly",
+           "tracking.flow", "FlowParams"),
     Method("track", "laptrack", "LapTrack: link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
     Method("track", "masks", "Labels already carry track ids",
