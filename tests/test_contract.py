@@ -132,6 +132,8 @@ def settings(truth, tmp_path, weights):
             ),
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
+            ("track", "assignment"): ({}, {"max_distance": 8.0}),
+            ("track", "flow"): ({}, {"max_distance": 8.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
             ("train", "dynaclr"): (
                 {
