@@ -7,6 +7,7 @@ with a gap becomes several, each the parent of the next.
 from __future__ import annotations
 
 import re
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +100,13 @@ def _read_lines(file: Path) -> pd.DataFrame:
     unknown = table.loc[(table["P"] > 0) & ~table["P"].isin(table["L"]), "P"]
     if len(unknown):
         raise InvalidInput(f"{file}: there is no track {unknown.iloc[0]}, but it is a parent.")
-    return table.set_index("L")
+    table = table.set_index("L")
+    late = table["B"] <= table["P"].map(table["E"])  # NaN, where there is no parent, is not
+    if late.any():
+        raise InvalidInput(
+            f"{file}: track {table.index[late][0]} begins before its parent ends: correct the table."
+        )
+    return table
 
 
 def _masks(folder: Path, fov: Fov) -> dict[int, Path]:
@@ -121,7 +128,7 @@ def _read_mask(path: Path, fov: Fov) -> NDArray[Any]:
 
     try:
         mask = np.asarray(tifffile.imread(path))
-    except (tifffile.TiffFileError, ValueError, OSError) as error:
+    except (tifffile.TiffFileError, ValueError, OSError, struct.error) as error:
         raise InvalidInput(f"{path} is not a readable TIFF: {first_line(error)}.") from None
     if mask.size != np.prod(fov.shape[1:]) or mask.shape[-2:] != fov.shape[2:]:
         raise InvalidInput(
