@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _SMALLEST = 8
 """Pixels of the smallest region that a hierarchy is made of."""
 
+_NOISE = 4.0
+"""Standard deviations of noise that a cell is brighter by, at least."""
+
 
 def foreground_and_contours(
     nuclei: NDArray[Any],
@@ -55,7 +58,8 @@ def foreground_and_contours(
     signal = np.maximum(smooth - floor, 0)
     # Otsu on roots: bright mitotic cells must not lift the threshold above the dim ones.
     root = np.sqrt(signal)
-    mask = signal > 0.6 * float(threshold_otsu(root)) ** 2 / sensitivity
+    least = 0.6 * float(threshold_otsu(root)) ** 2 / sensitivity
+    mask = signal > max(least, _NOISE * _noise(image, smooth, 0.08 * small))
     mask = _without_specks(mask, 0.25 * region_size(diameters[0], scale, flat=flat))
     parts = [1 - _of_brightest(signal, small), 1 - _of_brightest(_depth(mask, voxel), small)]
     if membrane is not None:
@@ -85,6 +89,15 @@ def region_size(diameter: float, scale: tuple[float, float, float], *, flat: boo
     if not flat:
         size = np.pi / 6 * diameter**3 / np.prod(scale)
     return max(_SMALLEST, round(float(size)))
+
+
+def _noise(
+    image: NDArray[np.float32], smooth: NDArray[np.float32], sigma: NDArray[np.floating]
+) -> float:
+    """Estimate the standard deviation of the noise that is left after smoothing."""
+    residue = float(np.median(np.abs(image - smooth))) / 0.6745
+    left = np.minimum(1.0, 1 / np.sqrt(2 * np.sqrt(np.pi) * np.maximum(sigma, 1e-6)))
+    return residue * float(np.prod(left))
 
 
 def _floor(image: NDArray[np.float32], diameter: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -85,7 +85,7 @@ class UltrackParams(Params):
         "auto takes gurobi where it works, else cbc.",
     )
     appearance: float = Field(
-        0.01,
+        0.1,
         title="Cost of appearing",
         description="Against cells that appear or vanish inside the field; a link between two "
         "cells that overlap fully is worth 1.",
@@ -94,7 +94,7 @@ class UltrackParams(Params):
         json_schema_extra={"advanced": True},
     )
     division: float = Field(
-        0.01,
+        0.1,
         title="Cost of dividing",
         description="Against divisions; raise it if there are too many.",
         ge=0,

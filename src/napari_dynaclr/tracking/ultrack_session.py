@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
+import warnings
 from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,9 @@ def load_ultrack() -> Any:
     root = logging.getLogger()
     handlers, pickler = root.handlers[:], connection._ForkingPickler  # type: ignore[attr-defined] # noqa: SLF001
     try:
-        ultrack = import_module("ultrack")
+        # Of what it imports, some is written in Python of before 3.12.
+        with warnings.catch_warnings(action="ignore"):
+            ultrack = import_module("ultrack")
         for module, (name, silent) in _NOISE.items():
             setattr(import_module(module), name, silent)
     except ModuleNotFoundError as error:
@@ -136,7 +139,7 @@ class UltrackSession:
             Maps (Z, Y, X).
         """
         maps = [_One(self._shape, t, m[0] if self._flat else m) for m in (foreground, contours)]
-        with _seeded():
+        with _apart():
             self._ultrack.segment(
                 *maps, self._config, batch_index=t, max_segments_per_time=NODES_PER_FRAME
             )
@@ -146,7 +149,8 @@ class UltrackSession:
         last = self._number("select max(t) from nodes")
         scale = self._fov.scale[1:] if self._flat else self._fov.scale
         for t in job.track(range(last), f"overlaps {self._fov.name}"):
-            self._ultrack.link(self._config, scale=scale, batch_index=t)
+            with _apart():
+                self._ultrack.link(self._config, scale=scale, batch_index=t)
 
     def solve(self, job: Job) -> None:
         """Choose the cells and links that are worth most together, window by window.
@@ -173,7 +177,8 @@ class UltrackSession:
         wanted = self._config.tracking_config.solver_name
         tracker = SQLTracking(self._config)
         try:
-            tracker.construct_model(window)
+            with _apart():
+                tracker.construct_model(window)
             model = tracker.solver._model  # noqa: SLF001 # its log can be turned off only there
             model.verbose = 0
             if wanted == "GUROBI" and model.solver_name == "CBC":
@@ -260,10 +265,12 @@ class UltrackSession:
 
 
 @contextmanager
-def _seeded() -> Iterator[None]:
-    """Leave the global random numbers as they were: ultrack seeds them with every frame."""
+def _apart() -> Iterator[None]:
+    """Keep to ultrack what is its own: it seeds the global random numbers with every frame, and
+    has libraries warned about that are not ours to change."""
     state = np.random.get_state()  # noqa: NPY002
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
