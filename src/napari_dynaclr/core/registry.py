@@ -91,6 +91,8 @@ METHODS: tuple[Method, ...] = (
            "segmentation.importing", "ImportParams"),
     Method("track", "laptrack", "Link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
+    Method("track", "cellect", "CELLECT: link, or find and link, by contrastive embeddings",
+           "tracking.cellect.method", "CellectParams", "torch"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
     Method("train", "dynaclr", "DynaCLR: an encoder, by contrast of cells and times",
