@@ -140,6 +140,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.stain_features", "StainFeaturesParams", "torch"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
+    Method("compare", "trackers", "Engines that track, measured beside each other",
+           "comparison.trackers", "TrackersParams", "evaluation"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 
