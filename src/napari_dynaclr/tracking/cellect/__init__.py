@@ -1,0 +1,1 @@
+"""CELLECT: cells found, told apart and linked by what a network sees of two frames."""
