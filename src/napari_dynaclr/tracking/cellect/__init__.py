@@ -1,1 +1,0 @@
-"""CELLECT: cells found, told apart and linked by what a network sees of two frames."""
