@@ -1,0 +1,7 @@
+"""CELLECT needs torch."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'torch' is not installed")
