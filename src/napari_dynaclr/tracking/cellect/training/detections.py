@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_dynaclr.tracking.cellect.training.targets import nearest_voxel
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -49,12 +51,10 @@ class Detections(NamedTuple):
 def true_centres(seen: Seen) -> Detections:
     """Return the centres of the cells in a patch."""
     cell = np.flatnonzero(seen.inside)
-    return Detections(_zyx(np.round(seen.position[cell])), cell)
+    return Detections(_zyx(nearest_voxel(seen.position[cell])), cell)
 
 
-def near_centres(
-    seen: Seen, shape: tuple[int, int, int], rng: np.random.Generator
-) -> Detections:
+def near_centres(seen: Seen, shape: tuple[int, int, int], rng: np.random.Generator) -> Detections:
     """Return places near the centres: each cell once, some twice, and some false ones.
 
     Parameters
@@ -72,7 +72,7 @@ def near_centres(
     again = seen.position[twice] + rng.uniform(-1, 1, (len(twice), 3)) * seen.radius[twice]
     wrong = rng.random((rng.poisson(_FALSE * len(cell)), 3)) * shape
     places = np.concatenate([once, again, wrong])
-    places = np.round(places).clip(0, np.array(shape) - 1)
+    places = nearest_voxel(places).clip(0, np.array(shape) - 1)
     cells = np.concatenate([cell, twice, np.full(len(wrong), -1)])
     return _distinct(_zyx(places), cells)
 

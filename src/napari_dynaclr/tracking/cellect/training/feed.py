@@ -93,9 +93,7 @@ class Sampler:
 
     def __init__(self, stretches: Sequence[Stretch], drawing: Drawing) -> None:
         self._stretches, self._drawing = stretches, drawing
-        self._starts = [
-            (number, t) for number, one in enumerate(stretches) for t in one.starts()
-        ]
+        self._starts = [(number, t) for number, one in enumerate(stretches) for t in one.starts()]
         self._mothers = [
             (number, t, tuple(one.place.points.position[row]))
             for number, one in enumerate(stretches)
@@ -116,7 +114,7 @@ class Sampler:
         longest = min(drawing.interval, stretch.last - t)
         # Around a division, the next frame is the one that shows the daughters.
         interval = 1 if near else int(rng.integers(longest)) + 1
-        room = np.array(stretch.place.fov.shape[1:]) - drawing.size
+        room = np.array(stretch.place.fov.shape[1:]) - np.array(drawing.size)
         if centre is None:
             origin = rng.integers(room + 1)
         else:

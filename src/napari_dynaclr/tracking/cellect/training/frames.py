@@ -91,7 +91,7 @@ class Stretch:
     def starts(self) -> list[int]:
         """Return the time points from which there is a cell, and a frame to go on to."""
         times = np.unique(self.place.points.t)
-        return times[(times >= self.first) & (times < self.last)].tolist()
+        return [int(t) for t in times if self.first <= t < self.last]
 
     def times(self, t: int, interval: int) -> tuple[int, int, int]:
         """Return the time points of a sample; at the end, the last frame stands for the next."""
@@ -178,8 +178,10 @@ def hold_out(
         train = [Stretch(one.place, 0, cut - 1) for one, cut in parts]
         train += [one for one, cut in zip(whole, cuts, strict=True) if cut >= one.last]
         held = [Stretch(one.place, cut, one.last) for one, cut in parts]
-        told = "Held out for validation: the last frames of each movie." if held else (
-            "The movies are too short to hold out frames of them."
+        told = (
+            "Held out for validation: the last frames of each movie."
+            if held
+            else ("The movies are too short to hold out frames of them.")
         )
     train, held = ([one for one in some if one.starts()] for some in (train, held))
     if not train:

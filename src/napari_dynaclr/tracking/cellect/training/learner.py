@@ -87,9 +87,7 @@ class CellectLearner(Learner):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Sum all losses of a batch."""
-        seed = int(
-            torch.randint(2**31, (1,), generator=generator, device=generator.device)
-        )
+        seed = int(torch.randint(2**31, (1,), generator=generator, device=generator.device))
         with _seeded(seed, self.device):
             maps = self.model.net.see(pairs_of(batch.images))
         total = sum(self._parts(maps, batch, np.random.default_rng(seed)).values())
@@ -111,7 +109,7 @@ class CellectLearner(Learner):
             }
 
     def _found(self, maps: Maps) -> list[NDArray[np.int64]]:
-        return [find_centres(maps, item) for item in range(len(maps.levels))]
+        return [find_centres(maps, item).voxels for item in range(len(maps.levels))]
 
     # -- an epoch ---------------------------------------------------------
 

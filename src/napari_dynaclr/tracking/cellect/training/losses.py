@@ -14,9 +14,7 @@ DIVISION = 16.0
 MARGIN = 0.3
 
 
-def centre_loss(
-    scores: torch.Tensor, levels: torch.Tensor, rare: float = RARE
-) -> torch.Tensor:
+def centre_loss(scores: torch.Tensor, levels: torch.Tensor, rare: float = RARE) -> torch.Tensor:
     """Tell the levels of the voxels around the centres.
 
     The sum over i from 1 to 4 and j from i to 4 of the cross-entropy of
@@ -118,9 +116,7 @@ def triplet_loss(
     return (farthest[both] - nearest[both] + margin).clamp_min(0).mean()
 
 
-def scores_loss(
-    scores: torch.Tensor, there: torch.Tensor, right: torch.Tensor
-) -> torch.Tensor:
+def scores_loss(scores: torch.Tensor, there: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of the scores of candidates and of none, each by itself.
 
     Parameters

@@ -23,6 +23,7 @@ from napari_dynaclr.tracking.cellect.training.losses import (
     size_loss,
     triplet_loss,
 )
+from napari_dynaclr.tracking.cellect.training.targets import nearest_voxel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.tracking.cellect.model import Cellect
     from napari_dynaclr.tracking.cellect.network import Maps
-    from napari_dynaclr.tracking.cellect.training.samples import Batch, Sample, Seen
+    from napari_dynaclr.tracking.cellect.training.samples import Batch, Seen
 
 _VOXELS = 4
 """Voxels of a cell whose embeddings are compared, beside that of its centre."""
@@ -69,7 +70,7 @@ class Links(NamedTuple):
 
 
 def pairs_of(images: Tensor) -> Tensor:
-    """Return both pairs of frames of samples, (B, 3, ...) to (2 B, 2, ...), the first ones first."""
+    """Return both pairs of frames, (B, 3, ...) to (2 B, 2, ...), the first pairs first."""
     return torch.cat([images[:, :2], images[:, 1:]]).float()
 
 
@@ -111,7 +112,10 @@ class Losses:
                 _voxels(one, sample.images.shape[1:], rng) for one in (sample.first, sample.second)
             )
             items = np.concatenate(
-                [np.full(len(first.cell), number), np.full(len(second.cell), number + len(batch.samples))]
+                [
+                    np.full(len(first.cell), number),
+                    np.full(len(second.cell), number + len(batch.samples)),
+                ]
             )
             places = np.concatenate([first.voxels, second.voxels])
             if not len(places):
@@ -168,7 +172,7 @@ class Losses:
             here = self.model.cells_at(maps, item, one.voxels, self.spacing, embedded=False)
             near = nearest(here.position, here.position, self.model.config.candidates, same=True)
             features.append(pair_features(here, here, near))
-            same = (one.cell[near.index] == one.cell[:, None]) & (one.cell >= 0)[:, None]
+            same = (one.cell[near.rows] == one.cell[:, None]) & (one.cell >= 0)[:, None]
             right.append(_with_none(same & near.there))
         if not features:
             return maps.embedding.sum() * 0
@@ -201,7 +205,7 @@ class Losses:
             near = nearest(here.position, there.position, self.model.config.candidates)
             features.append(pair_features(here, there, near))
             origin = np.append(sample.origin, -1)[second.cell]
-            same = (origin[near.index] == first.cell[:, None]) & (first.cell >= 0)[:, None]
+            same = (origin[near.rows] == first.cell[:, None]) & (first.cell >= 0)[:, None]
             right.append(_with_none(same & near.there))
             dividing.append(np.append(sample.first.dividing, False)[first.cell])
         if sum(map(len, dividing)) < _LEAST:
@@ -242,7 +246,7 @@ def _voxels(seen: Seen, shape: tuple[int, ...], rng: np.random.Generator) -> Det
     step = rng.normal(size=(len(cell), 3))
     step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
     step *= np.cbrt(rng.random((len(cell), 1))) * seen.radius[cell]
-    places = np.round(seen.position[cell] + step)
+    places = nearest_voxel(seen.position[cell] + step)
     inside = ((places >= 0) & (places < shape)).all(1)
     places = places[inside][:, [2, 0, 1]].astype(np.int64)
     return Detections(

@@ -101,16 +101,12 @@ class CellectTraining:
     def learner(self, trainer: pl.Trainer, key: str, write: Write) -> CellectLearner:
         """Read what is learned from, and put the parts together."""
         params, job = self._params, self._job
-        places = gather(
-            self._datasets, self._channel, self._normalization, params.truth, job
-        )
+        places = gather(self._datasets, self._channel, self._normalization, params.truth, job)
         train, held, told = hold_out(places, params.held_out, params.split, params.seed)
         drawing = Drawing(self._size, params.interval, params.divisions, params.augment)
         memory = room(params)
         plain = replace(drawing, turn=False)
-        watch = Watch(
-            held or train, plain, _WATCHED * memory, params.seed, bool(held), job
-        )
+        watch = Watch(held or train, plain, _WATCHED * memory, params.seed, bool(held), job)
         feed = Feed(
             train,
             drawing,
@@ -152,11 +148,12 @@ class CellectTraining:
     def _model(self) -> Cellect:
         params, loaded = self._params, self._start.loaded
         if loaded is not None:
-            return loaded.model.train()
+            loaded.model.train()
+            return loaded.model
         config = replace(SHAPES[params.architecture], candidates=params.candidates)
         with torch.random.fork_rng(devices=[]):  # the user's own random numbers stay as they are
             torch.manual_seed(params.seed)
-            return Cellect(config).train()
+            return Cellect(config)
 
     def _described(self, places: Sequence[Place]) -> Recipe:
         radius = np.concatenate([one.points.radius for one in places])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -124,15 +125,14 @@ def make_sample(
     """
     shape = images.shape[1:]
     rows, seen = [], []
-    for now, later in zip(times[:2], times[1:], strict=True):
+    for now, later in pairwise(times):
         here = points.at(now)
         position = points.position[here] - origin
         radius = points.radius[here, None] / np.asarray(scale)
         reach = np.maximum(radius, LEVELS)
         shown = ((position > -reach) & (position < shape + reach)).all(1)
-        # A centre is where its nearest voxel is.
-        middle = np.round(position)
-        inside = ((middle >= 0) & (middle < shape)).all(1)
+        # A centre is where its nearest voxel is; on the very edge, it may be reflected outside.
+        inside = ((position > -0.5) & (position < np.array(shape) - 0.5)).all(1)
         seen.append(
             Seen(
                 position[shown][:, _AXES],
@@ -163,9 +163,7 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
         position = np.where(flip, sides - 1 - seen.position, seen.position)
         return replace(seen, position=position[:, order], radius=seen.radius[:, order])
 
-    return replace(
-        sample, images=images, first=move(sample.first), second=move(sample.second)
-    )
+    return replace(sample, images=images, first=move(sample.first), second=move(sample.second))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -37,6 +37,15 @@ class Painted:
     division: NDArray[np.uint8]
 
 
+def nearest_voxel(position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the voxels that positions lie in, of any shape.
+
+    Half-way between two, it is always the upper one: :func:`numpy.round` takes the even one, and
+    is not the same in a patch that is cut or reflected elsewhere.
+    """
+    return np.floor(position + 0.5)
+
+
 def paint(
     shape: tuple[int, int, int],
     position: NDArray[np.float64],
@@ -77,7 +86,7 @@ def paint(
             size[box][mine] = reach[0]
             division[0][box][mine] = dividing[number]
             division[1][box][mine] = newborn[number]
-        middle = np.round(centre)
+        middle = nearest_voxel(centre)
         box = _box(middle, np.full(3, LEVELS - 1.0), shape)
         if all(one.start < one.stop for one in box):
             axes = np.ogrid[box]
@@ -88,7 +97,7 @@ def paint(
 
 
 def _classes(owner: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Tell background (0), cells (1) and where one touches another (2), from whose each voxel is."""
+    """Tell background (0), cells (1) and where one touches another (2), from their owners."""
     found = (owner >= 0).astype(np.uint8)
     for axis in range(owner.ndim):
         here, there = np.moveaxis(owner, axis, 0)[:-1], np.moveaxis(owner, axis, 0)[1:]
