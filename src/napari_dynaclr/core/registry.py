@@ -101,6 +101,8 @@ METHODS: tuple[Method, ...] = (
            "staining.training.paired", "PairedParams", "torch"),
     Method("train", "fcmae", "FCMAE: pre-training on label-free images alone",
            "staining.training.masked", "MaskedParams", "torch"),
+    Method("train", "cellect", "CELLECT: a tracker, from centre points",
+           "tracking.cellect.training.params", "CellectTrainingParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.tracking.cellect import network
 from napari_dynaclr.tracking.cellect.architecture import CellectConfig
 from napari_dynaclr.tracking.cellect.network import CellectNet
 
@@ -68,3 +69,18 @@ def test_the_first_frame_is_told_from_the_second():
 def test_what_makes_no_network_is_refused(wrong):
     with pytest.raises(InvalidInput, match=next(iter(wrong))):
         CellectConfig(**wrong)
+
+
+@pytest.mark.parametrize("downsampling", ["strided", "pooled"])
+def test_a_single_slice_is_computed_flat_with_the_same_result(downsampling):
+    config = CellectConfig(base=2, levels=3, embedding=4, norm="batch", downsampling=downsampling)
+    net = CellectNet(config).eval()
+    frames = torch.randn(1, 2, 24, 20, 1)
+    flat = net(frames)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "_Conv3d", torch.nn.Conv3d)
+        deep = network.CellectNet(config).eval()
+    deep.load_state_dict(net.state_dict())
+    for one, other in zip(flat, deep(frames), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

