@@ -6,14 +6,6 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'torch' is not installed")
 
-import numpy as np
-
-from napari_dynaclr.tracking.cellect.architecture import CellectConfig
-from napari_dynaclr.tracking.cellect.candidates import Cells
-from napari_dynaclr.tracking.cellect.checkpoint import save_cellect
-from napari_dynaclr.tracking.cellect.heads import NEVER, InterScores
-from napari_dynaclr.tracking.cellect.model import Cellect
-
 
 @pytest.fixture(scope="session")
 def small():
@@ -21,6 +13,9 @@ def small():
 
     It finds centres in noise, some of them twice.
     """
+    from napari_dynaclr.tracking.cellect.architecture import CellectConfig
+    from napari_dynaclr.tracking.cellect.model import Cellect
+
     torch.manual_seed(3)
     config = CellectConfig(
         base=2, levels=2, embedding=8, enhancement_base=1, norm="batch", candidates=5
@@ -36,6 +31,8 @@ def small():
 @pytest.fixture(scope="session")
 def weights(small, tmp_path_factory):
     """That model as a file, for images of 0.55 um."""
+    from napari_dynaclr.tracking.cellect.checkpoint import save_cellect
+
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
     about = {"voxel_size": (1.5, 0.55, 0.55), "diameter_um": 14.0, "source_channel": "Nuclei"}
     save_cellect(path, small, about)
@@ -46,6 +43,8 @@ class AlikeInter:
     """Scores of candidates by how alike they look; what its first number says divides, does."""
 
     def __call__(self, pairs):
+        from napari_dynaclr.tracking.cellect.heads import NEVER, InterScores
+
         apart = (pairs.candidate - pairs.target[:, None])[..., 1:].norm(dim=-1)
         link = (4 - 20 * apart).masked_fill(~pairs.there, NEVER)
         none = torch.zeros(len(link), 1)
@@ -62,6 +61,9 @@ def alike():
 @pytest.fixture
 def make_cells():
     """Return a function that makes cells of known identity."""
+    import numpy as np
+
+    from napari_dynaclr.tracking.cellect.candidates import Cells
 
     def make(places, looks, dividing=(), size=4.0):
         looks = np.asarray(looks)
