@@ -258,7 +258,7 @@ EXPECTED = re.compile(
     r"""
     \s* | \s*(segment|track|embed|project|annotate|classify|evaluate|pipeline|convert)
     | [┏┡└┃│].* | \.\.\.\ \d+\ rows\ in\ all | not\ shown\ here:.* | \w+:\ results\ in\ .*
-    | held-out\ .* | \ {4}\w+:\ predicted\ .* | .*━.*        # a progress bar
+    | Note:\ Picture:\ .* | held-out\ .* | \ {4}\w+:\ predicted\ .* | .*━.*        # a progress bar
     """,
     re.VERBOSE,
 )
