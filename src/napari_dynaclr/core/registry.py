@@ -91,6 +91,8 @@ METHODS: tuple[Method, ...] = (
            "segmentation.importing", "ImportParams"),
     Method("track", "laptrack", "Link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
+    Method("track", "cellect", "CELLECT: link, or find and link, by contrastive embeddings",
+           "tracking.cellect.method", "CellectParams", "torch"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
     Method("train", "dynaclr", "DynaCLR: an encoder, by contrast of cells and times",
@@ -140,6 +142,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.stain_features", "StainFeaturesParams", "torch"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
+    Method("compare", "trackers", "Engines that track, measured beside each other",
+           "comparison.trackers", "TrackersParams", "evaluation"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 

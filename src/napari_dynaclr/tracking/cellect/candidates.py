@@ -32,7 +32,7 @@ class Cells(NamedTuple):
     size
         Radius in pixels of Y and X, (N,).
     division
-        Sigmoids of the two division logits, "does not" and "does divide", (N, 2).
+        How likely the cell divides, and how likely it is newborn, (N, 2).
     """
 
     position: NDArray[np.float32]
@@ -81,8 +81,8 @@ class PairFeatures(NamedTuple):
         The candidate's radius less the cell's; their ratio; the distance; the candidate's
         radius less the distance; whether that is above 0; the ratio of both. (N, k, 6).
     division
-        Both values of the cell, both of the candidate; whether the cell does not divide
-        and the candidate does; the product of these two. (N, k, 6).
+        Both values of the cell, both of the candidate; whether the cell divides and the
+        candidate is newborn; the product of these two. (N, k, 6).
     there
         False where a candidate only fills up, (N, k).
     """
@@ -174,8 +174,8 @@ def pair_features(cells: Cells, others: Cells, candidates: Nearest) -> PairFeatu
     )
     mine = cells.division[:, None].expand(-1, index.shape[1], -1)
     theirs = others.division[index]
-    keeps, divides = mine[..., 0], theirs[..., 1]
-    both = ((keeps > 0.5) & (divides > 0.5)).to(keeps.dtype)
-    division = torch.cat([mine, theirs, torch.stack([both, keeps * divides], -1)], -1)
+    divides, newborn = mine[..., 0], theirs[..., 1]
+    both = ((divides > 0.5) & (newborn > 0.5)).to(divides.dtype)
+    division = torch.cat([mine, theirs, torch.stack([both, divides * newborn], -1)], -1)
     there = torch.as_tensor(candidates.there, device=device)
     return PairFeatures(cells.embedding, others.embedding[index], offset, size, division, there)

@@ -38,7 +38,9 @@ class Maps(NamedTuple):
     embedding
         (B, ``config.embedding``, Y, X, Z).
     division
-        Logits of "does not divide" and "divides", (B, 2, Y, X, Z).
+        Two logits, each by itself: whether the cell divides before the second frame, and
+        whether it has been born since the frame before, (B, 2, Y, X, Z). The paper has one
+        "division prediction"; the layout of its MLPs' input shows that there are these two.
     size
         Radius in pixels of Y and X, at least 0, (B, 1, Y, X, Z).
     """
