@@ -109,7 +109,8 @@ class CellectLearner(Learner):
             }
 
     def _found(self, maps: Maps) -> list[NDArray[np.int64]]:
-        return [find_centres(maps, item).voxels for item in range(len(maps.levels))]
+        with torch.no_grad():
+            return [find_centres(maps, item).voxels for item in range(len(maps.levels))]
 
     # -- an epoch ---------------------------------------------------------
 
