@@ -107,8 +107,10 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    takes = method.stage in ("stain", "embed") or (method.stage, method.name) == ("track", "cellect")
-    return encoders(method.name) if takes and method.extra else ""
+    takes = method.stage in ("stain", "embed") and method.extra
+    if takes or (method.stage, method.name) == ("track", "cellect"):
+        return encoders(method.name)
+    return ""
 
 
 @pytest.fixture
