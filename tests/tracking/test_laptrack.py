@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from napari_dynaclr.core.job import Job
 from napari_dynaclr.tracking.laptrack import LapTrackParams, link
+from napari_dynaclr.tracking.movie import Movie
 
 FLAT = (1.0, 1.0, 1.0)
 
@@ -26,7 +31,8 @@ def walk(start, step, times):
 
 
 def run(table, scale=FLAT, **values):
-    linked = link(table, scale, LapTrackParams(**values))
+    movie = Movie(SimpleNamespace(scale=scale), table, Path())
+    linked = link(movie, LapTrackParams(**values), Job()).nodes
     assert linked["track_id"].min() >= 1
     pd.testing.assert_frame_equal(linked[list(table)], table)
     return linked

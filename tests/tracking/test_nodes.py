@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
 
-from napari_dynaclr.core.tables import TRACK_COLUMNS, node_id
+from napari_dynaclr.core.tables import LINK_COLUMNS, TRACK_COLUMNS, node_id
 from napari_dynaclr.tracking.nodes import frame_nodes, relabel, to_tracks
 
 
@@ -57,9 +58,33 @@ def test_a_node_descends_from_the_one_before_or_from_the_last_of_the_parent():
             "parent_track_id": [1, -1, -1, 1, 1],
         }
     )
-    tracks = to_tracks(linked)
-    assert list(tracks) == TRACK_COLUMNS
+    tracks = to_tracks(linked, (1.0, 1.0, 1.0))
+    assert list(tracks) == [*TRACK_COLUMNS, *LINK_COLUMNS]
     first, second = node_id(0, 7), node_id(1, 2)
     third = node_id(3, 1)
     assert tracks["parent_id"].tolist() == [-1, first, second, third, second]
     assert tracks["id"].tolist() == [first, second, third, node_id(4, 1), node_id(3, 2)]
+
+
+def test_a_link_is_doubted_where_another_cell_was_as_near():
+    rows = [
+        (0, 0, 0, 1),
+        (1, 0, 2, 1),
+        (0, 0, 100, 2),
+        (1, 0, 101, 2),
+        (1, 0, 99, 3),
+        (0, 0, 50, 4),
+    ]
+    linked = pd.DataFrame(rows, columns=["t", "y", "x", "track_id"])
+    linked = linked.assign(z=0.0, area=9, parent_track_id=-1, label=[1, 1, 2, 2, 3, 3])
+    sure = to_tracks(linked, (1.0, 0.5, 0.5)).set_index(["track_id", "t"])["reliability"]
+    assert sure.between(0, 1).all()
+    assert sure[1, 1] > 0.99
+    assert sure[2, 1] == pytest.approx(0.5)
+    assert (sure[[(1, 0), (2, 0), (3, 1), (4, 0)]] == 1).all()
+
+
+def test_a_methods_own_reliability_is_kept():
+    linked = pd.DataFrame({"t": [0, 1], "label": 1, "track_id": 1, "parent_track_id": -1})
+    linked = linked.assign(z=0.0, y=1.0, x=1.0, area=4, reliability=[np.nan, 0.25])
+    assert to_tracks(linked, (1.0, 1.0, 1.0))["reliability"].tolist() == [1.0, 0.25]

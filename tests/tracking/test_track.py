@@ -7,7 +7,7 @@ import pytest
 from napari_dynaclr import evaluate, open_dataset, segment, track
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.registry import parse
-from napari_dynaclr.core.tables import TRACK_COLUMNS
+from napari_dynaclr.core.tables import LINK_COLUMNS, TRACK_COLUMNS
 
 
 def with_labels(make_plate, labels):
@@ -83,7 +83,7 @@ def test_the_csv_is_one_that_viscy_can_read(processed):
     for fov in processed.fovs:
         (file,) = (processed.workspace.plate("tracks") / fov.name).glob("*.csv")
         table = pd.read_csv(file)
-        assert list(table) == TRACK_COLUMNS
+        assert list(table) == [*TRACK_COLUMNS, *LINK_COLUMNS]
         assert not table.isna().any().any()
         # What VisCy does with it before taking patches.
         whole = table.astype(int)
@@ -96,7 +96,7 @@ def test_the_csv_is_one_that_viscy_can_read(processed):
 
 def test_returned_table_joins_the_fovs(processed):
     table = track(processed)
-    assert list(table) == ["fov_name", *TRACK_COLUMNS]
+    assert list(table) == ["fov_name", *TRACK_COLUMNS, *LINK_COLUMNS]
     assert table["fov_name"].drop_duplicates().tolist() == processed.fov_names
     assert not table.duplicated(["fov_name", "id"]).any()
 

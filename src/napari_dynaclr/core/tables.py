@@ -21,6 +21,10 @@ TRACK_COLUMNS = ["track_id", "t", "id", "parent_track_id", "parent_id", "z", "y"
 """``track_id`` names the track, ``id`` the node, both unique within their FOV;
 ``parent_id`` is the node before (of the same track, or of the parent at a division)."""
 
+LINK_COLUMNS = ["area", "reliability"]
+"""What tracks made here have besides: pixels of the cell, and how sure the link to the node
+before is, 0 to 1 (1 where there is none)."""
+
 NODE_KEY = ["fov_name", "id"]
 """What identifies a cell at a time point in a table over FOVs."""
 

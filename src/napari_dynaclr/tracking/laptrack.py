@@ -9,9 +9,10 @@ from laptrack import LapTrack
 from pydantic import Field
 
 from napari_dynaclr.core.params import Params
+from napari_dynaclr.tracking.movie import Linked, Movie
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from napari_dynaclr.core.job import Job
 
 
 class LapTrackParams(Params):
@@ -41,27 +42,11 @@ class LapTrackParams(Params):
     )
 
 
-def link(
-    nodes: pd.DataFrame, scale: tuple[float, float, float], params: LapTrackParams
-) -> pd.DataFrame:
-    """Link the nodes of one FOV.
-
-    Parameters
-    ----------
-    nodes
-        ``t``, ``label``, ``z``, ``y``, ``x`` in pixels, ``area``.
-    scale
-        Voxel size (z, y, x) in um.
-    params
-        Settings.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The nodes with ``track_id`` (from 1) and ``parent_track_id`` (-1 for none).
-    """
-    table = nodes.reset_index(drop=True)
-    for axis, factor in zip("zyx", scale, strict=True):
+def link(movie: Movie, params: LapTrackParams, job: Job) -> Linked:
+    """Link the cells of one FOV with LapTrack."""
+    nodes = movie.nodes
+    table = nodes.copy()
+    for axis, factor in zip("zyx", movie.fov.scale, strict=True):
         table[f"um_{axis}"] = table[axis] * factor
     tracker = LapTrack(
         metric="sqeuclidean",
@@ -87,7 +72,9 @@ def link(
         else {}
     )
     track_id = ids.reindex(table.index).to_numpy(np.int64)
-    return nodes.reset_index(drop=True).assign(
-        track_id=track_id,
-        parent_track_id=[parents.get(track, -1) for track in track_id],
+    return Linked(
+        nodes.assign(
+            track_id=track_id,
+            parent_track_id=[parents.get(track, -1) for track in track_id],
+        )
     )

@@ -8,15 +8,20 @@ import numpy as np
 import pandas as pd
 
 from napari_dynaclr.core.tables import (
+    LINK_COLUMNS,
     NODES_PER_FRAME,
     TRACK_COLUMNS,
     node_id,
     parent_ids,
     validate_tracks,
 )
+from napari_dynaclr.tracking.reliability import reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+NODE_COLUMNS = ["t", "label", "z", "y", "x", "area"]
+"""Segmented cells: time point, label, centroid and area in pixels."""
 
 _LOOKUP = 10_000_000
 """Labels below this are replaced through a table of that length."""
@@ -35,8 +40,7 @@ def frame_nodes(labels: NDArray[Any], t: int) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``t``, ``label``, centroid ``z``, ``y``, ``x`` in pixels and ``area`` in
-        pixels, sorted by label.
+        :data:`NODE_COLUMNS`, sorted by label.
     """
     where = np.nonzero(labels)
     found, index = np.unique(labels[where], return_inverse=True)
@@ -48,19 +52,23 @@ def frame_nodes(labels: NDArray[Any], t: int) -> pd.DataFrame:
     return pd.DataFrame({"t": t, "label": found.astype(np.int64), **centroids, "area": area})
 
 
-def to_tracks(linked: pd.DataFrame) -> pd.DataFrame:
+def to_tracks(linked: pd.DataFrame, scale: tuple[float, float, float]) -> pd.DataFrame:
     """Complete linked nodes to a tracks table.
 
     Parameters
     ----------
     linked
-        Nodes with ``track_id`` and ``parent_track_id`` (-1 for none).
+        Nodes with ``track_id`` and ``parent_track_id`` (-1 for none), and ``reliability`` where
+        the method gives one.
+    scale
+        Voxel size (z, y, x) in um.
 
     Returns
     -------
     pandas.DataFrame
-        :data:`~napari_dynaclr.core.tables.TRACK_COLUMNS`; a node's ``parent_id`` is
-        the node before it in its track, or the last of the parent track.
+        :data:`~napari_dynaclr.core.tables.TRACK_COLUMNS`, ``area`` and ``reliability``; a
+        node's ``parent_id`` is the node before it in its track, or the last of the parent
+        track.
     """
     table = linked.sort_values(["track_id", "t"], ignore_index=True)
     number = table["label"]
@@ -68,7 +76,11 @@ def to_tracks(linked: pd.DataFrame) -> pd.DataFrame:
         number = table.groupby("t")["label"].rank().astype(np.int64)
     table["id"] = node_id(table["t"], number)
     table["parent_id"] = parent_ids(table)
-    return validate_tracks(table[TRACK_COLUMNS])
+    known = "reliability" in table
+    sure = table["reliability"] if known else reliability(table, scale)
+    # A number everywhere: VisCy turns the whole table into integers.
+    table["reliability"] = np.where(table["parent_id"] >= 0, sure, 1.0)
+    return validate_tracks(table[[*TRACK_COLUMNS, *LINK_COLUMNS]])
 
 
 def relabel(frame: NDArray[Any], nodes: pd.DataFrame | None) -> NDArray[np.uint32]:
