@@ -89,7 +89,9 @@ METHODS: tuple[Method, ...] = (
            "segmentation.threshold", "ThresholdParams"),
     Method("segment", "import", "Take existing label images",
            "segmentation.importing", "ImportParams"),
-    Method("track", "laptrack", "Link by assignment, with gaps and divisions",
+    Method("track", "assignment", "Link by assignment, with gaps and divisions",
+           "tracking.assignment", "AssignmentParams"),
+    Method("track", "laptrack", "LapTrack: link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
@@ -148,6 +150,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.stain_features", "StainFeaturesParams", "torch"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
+    Method("compare", "trackers", "Engines that track, measured beside each other",
+           "comparison.trackers", "TrackersParams", "evaluation"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 
