@@ -164,7 +164,9 @@ def _furthest(ahead: dict[int, NDArray[np.float64]]) -> float:
 
 
 def _self_part(
-    ahead: dict[int, NDArray[np.float64]], near: list[NDArray[np.float64]], grid: NDArray[np.float64]
+    ahead: dict[int, NDArray[np.float64]],
+    near: list[NDArray[np.float64]],
+    grid: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Fraction of cells that go no further, by distance."""
     if not ahead:
@@ -253,7 +255,9 @@ def _judged(motion: Motion, interval: float | None) -> Motion:
         # Beyond twice the 95th percentile go 2 cells in 1,000 of the data sets looked at.
         reach = max(2 * motion.far_step, 0.5 * motion.diameter)
         suggested["max_distance"] = float(f"{max(reach, 0.1):.2g}")
-        suggested["max_division_distance"] = float(f"{min(max(0.75 * motion.diameter, 0.1), _FAMILY):.2g}")
+        suggested["max_division_distance"] = float(
+            f"{min(max(0.75 * motion.diameter, 0.1), _FAMILY):.2g}"
+        )
     if motion.found < 0.9 and not np.isnan(motion.step):
         said.append(f"Only {motion.found:.0%} of the cells are found again in the next frame.")
     for what, times in (("no cells", motion.empty), ("all cells moved at once", motion.jumps)):

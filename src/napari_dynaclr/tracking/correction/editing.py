@@ -25,6 +25,7 @@ class EditParams(Params):
         "cut", "link", "swap", "merge", "divide", "undivide", "delete_track", "delete_node",
         "add", "accept", "undo", "redo",
     ] = Field(
+        "cut",
         title="Action",
         description="cut: before a cell; link: an earlier cell to a later one; swap: the futures "
         "of two cells of a time point; merge: the end of one track with the begin of another; "
