@@ -50,7 +50,7 @@ def find_centres(maps: Maps, item: int = 0) -> Centres:
     item
         Which of the batch.
     """
-    levels = maps.levels[item : item + 1].float()
+    levels = maps.levels[item : item + 1].detach().float()
     top = levels[:, 4]
     mask = [side if side <= depth else 1 for side, depth in zip(MASK, _zyx(top), strict=True)]
     z, y, x = mask
