@@ -180,6 +180,7 @@ def settings(truth, tmp_path, weights):
             ),
             ("train", "staining"): (short, {"name": "another", "seed": 1}),
             ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
+            ("train", "cellect"): (short, {"name": "another", "seed": 1}),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (

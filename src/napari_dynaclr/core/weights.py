@@ -116,6 +116,14 @@ PRESETS = {
                 "patch_size": 128,
             },
         ),
+        # Trained on a simulated plate by `make weights`; its file says all else.
+        Preset(
+            "simulated-tracker",
+            "track",
+            f"{_PACKAGED}sample/tracker.safetensors",
+            "cellect",
+            {"source_channel": "Nuclei"},
+        ),
         Preset(
             "VSCyto2D",
             "stain",

@@ -39,6 +39,7 @@ class CellectParams(ComputeParams):
         title="Network",
         description="The small network that comes along, trained on simulated nuclei; none is "
         "for weights of your own.",
+        json_schema_extra={"advanced": True},
     )
     weights: str = Field(
         "",
@@ -48,6 +49,7 @@ class CellectParams(ComputeParams):
         json_schema_extra={
             "path": "file",
             "filter": "Weights (*.safetensors *.pth *.pt *.ckpt)",
+            "choices": "trackers",
         },
     )
     channel: str = Field(
@@ -80,9 +82,13 @@ class CellectParams(ComputeParams):
         description="A cell may be missed in this many frames; 0, as in the paper, closes no gaps.",
         ge=0,
         le=20,
+        json_schema_extra={"advanced": True},
     )
     divisions: bool = Field(
-        True, title="Divisions", description="Let a cell have two daughters in the next frame."
+        True,
+        title="Divisions",
+        description="Let a cell have two daughters in the next frame.",
+        json_schema_extra={"advanced": True},
     )
     min_score: float = Field(
         0.1,

@@ -77,5 +77,5 @@ def test_tracks_of_the_workspace_are_taken_as_they_are(processed):
 def test_without_tracks_or_their_truth_there_is_nothing_to_learn(dataset, truth, tmp_path):
     with pytest.raises(MissingInput, match="tracks"):
         tracked_points(dataset, dataset.fovs[0], Job())
-    with pytest.raises(InvalidInput, match="no FOV|nowhere"):
+    with pytest.raises(InvalidInput, match=r"nowhere\.zarr"):
         true_points(str(tmp_path / "nowhere.zarr"), dataset.fovs[0], Job())

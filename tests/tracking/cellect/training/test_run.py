@@ -68,7 +68,7 @@ def test_centres_and_links_are_learned(dataset, quick):
     [
         {"interval": 3, "candidates": 10, "divisions": 1.0, "split": "time"},
         {"normalization": "log", "augment": False, "held_out": 0.0, "channel": "Sensor"},
-        {"memory": 0.004, "split": "well", "batch_size": 2},
+        {"memory": 0.0035, "split": "well", "batch_size": 2},
     ],
 )
 def test_every_way_to_learn_runs(dataset, quick, values):
@@ -219,5 +219,5 @@ def test_a_channel_without_a_telling_name_is_asked_for(make_plate, tmp_path, qui
 def test_pixels_of_several_sizes_are_not_mixed(dataset, make_plate, tmp_path, quick):
     image = np.random.default_rng(0).normal(size=(2, 1, 1, 96, 96)).astype(np.float32)
     plate = make_plate("fine.zarr", {"A/1/0": image}, channels=("Nuclei",))
-    with pytest.raises(InvalidInput, match="pixels of another size .* learn from them apart"):
+    with pytest.raises(InvalidInput, match=r"pixels of another size .* learn from them apart"):
         train(dataset, quick(truth="", also=(str(plate),)))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,14 +28,34 @@ def test_a_sample_knows_its_cells_and_where_they_come_from(images, tracks):
     assert sample(images, tracks, (0, 2, 2)).origin.tolist() == [0, 0, 1, -1]
 
 
-def test_cells_at_the_edge_are_painted_but_not_counted(images, tracks):
-    one = sample(images[:, :, :20, :20], tracks, (0, 1, 2), (0, 12, 2))
-    assert one.first.position.tolist() == [[-2, 8, 0]]
-    assert one.first.inside.tolist() == [False]
+def test_near_an_edge_that_is_none_of_the_image_nothing_counts(images, tracks):
+    points = make_points(tracks, SCALE, 1)
+    part = images[:, :, :20, :20]
+    one = make_sample(part, points, (1, 2, 2), (0, 0, 4), SCALE, (1, 40, 40))
+    assert (one.low.tolist(), one.high.tolist()) == ([0, 5, 0], [15, 15, 1])
+    assert one.second.position[:2].tolist() == [[6, 6, 0], [16, 6, 0]]
+    assert one.second.inside.tolist() == [True, False]
     batch = collate([one])
-    assert int(batch.segmentation[0, 0].max()) == 1
-    assert int(batch.levels[0, 0].max()) == 2  # two rows outside
-    assert not len(sample(images[:, :, :5, :5], tracks, (0, 1, 2), (0, 20, 20)).first.position)
+    levels = batch.levels[0, 1, :, :, 0]
+    assert levels[6].tolist() == [255] * 5 + [3, 4, 3, 2, 1] + [0] * 5 + [255] * 5
+    assert (levels[15:] == 255).all()
+    assert (batch.segmentation[0, 1, :, :, 0] == 255).equal(levels == 255)
+    assert not batch.size[0, 1, :, :, 0][levels == 255].any()
+    found = one.counted(np.array([[0, 6, 6], [0, 16, 6], [0, 14, 4], [0, 14, 14]]))
+    assert found.tolist() == [[0, 6, 6], [0, 14, 14]]
+
+
+def test_edges_of_the_image_count_and_cells_beyond_are_painted(images, tracks):
+    points = make_points(tracks, SCALE, 1)
+    shifted = make_points(tracks.assign(y=tracks["y"] - 12), SCALE, 1)
+    one = make_sample(images, shifted, (0, 1, 2), (0, 0, 0), SCALE)
+    assert one.first.position[0].tolist() == [-2, 10, 0]
+    assert one.first.inside.tolist() == [False, True]
+    batch = collate([one])
+    assert int(batch.levels[0, 0, 0, 10]) == 2  # two rows outside
+    assert int(batch.levels.max()) == 4
+    far = make_sample(images[:, :, :5, :5], points, (0, 1, 2), (0, 20, 20), SCALE, (1, 40, 40))
+    assert not len(far.first.position)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -42,9 +64,12 @@ def test_turning_moves_images_and_cells_alike(images, tracks, seed):
     images = np.zeros_like(plain.images)
     for y, x, z in plain.second.position.astype(int):
         images[1, y, x, z] = 1
-    one = turned(
-        type(plain)(images, plain.first, plain.second, plain.origin), np.random.default_rng(seed)
-    )
+    low, high = np.array([3, 0, 0]), np.array([40, 35, 1])
+    plain = replace(plain, images=images, low=low, high=high)
+    one = turned(plain, np.random.default_rng(seed))
+    count = tuple(slice(*ends) for ends in zip(one.low, one.high, strict=True))
+    assert one.images[1][count].size == 37 * 35
+    assert one.images[1][count].sum() == images[1, 3:, :35].sum()
     for y, x, z in one.second.position.astype(int):
         assert one.images[1, y, x, z] == 1
     assert one.images[1].sum() == 4

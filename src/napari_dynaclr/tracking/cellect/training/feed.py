@@ -116,10 +116,12 @@ class Sampler:
         interval = 1 if near else int(rng.integers(longest)) + 1
         room = np.array(stretch.place.fov.shape[1:]) - np.array(drawing.size)
         if centre is None:
-            origin = rng.integers(room + 1)
+            # Beyond the image, so that its edges, where cells are cut off, are seen often enough.
+            beyond = np.array(drawing.size) // 4
+            origin = rng.integers(-beyond, room + beyond + 1)
         else:
-            shift = rng.uniform(0.2, 0.8, 3) * drawing.size
-            origin = np.round(np.array(centre) - shift).astype(int).clip(0, room)
+            origin = np.round(np.array(centre) - rng.uniform(0.2, 0.8, 3) * drawing.size)
+        origin = origin.astype(int).clip(0, room)
         z, y, x = (int(one) for one in origin)
         return Draw(number, stretch.times(t, interval), (z, y, x))
 
@@ -131,7 +133,8 @@ class Sampler:
             for start, side in zip(draw.origin, self._drawing.size, strict=True)
         )
         images = np.stack([frame[window] for frame in frames])
-        return make_sample(images, place.points, draw.times, draw.origin, place.fov.scale)
+        whole = place.fov.shape[1:]
+        return make_sample(images, place.points, draw.times, draw.origin, place.fov.scale, whole)
 
     def stream(self, number: int, draws: Sequence[Draw]) -> Iterator[Sample]:
         """Cut samples of one stretch, each frame of which is read once.

@@ -99,7 +99,7 @@ class CellectLearner(Learner):
     def _parts(self, maps: Maps, batch: Batch, rng: np.random.Generator) -> dict[str, Tensor]:
         with torch.autocast(self.device.type, enabled=False):
             terms = self._terms
-            cells = terms.detections(batch, rng, self._found(maps))
+            cells = terms.detections(batch, rng, self._found(maps, batch))
             links = terms.links(maps, batch, [one.once() for one in cells])
             return {
                 **terms.of_maps(maps, batch),
@@ -108,9 +108,13 @@ class CellectLearner(Learner):
                 "linking": terms.of_linking(links, maps),
             }
 
-    def _found(self, maps: Maps) -> list[NDArray[np.int64]]:
+    def _found(self, maps: Maps, batch: Batch) -> list[NDArray[np.int64]]:
+        """Return the centres that the network finds in what counts of each frame."""
         with torch.no_grad():
-            return [find_centres(maps, item).voxels for item in range(len(maps.levels))]
+            return [
+                one.counted(find_centres(maps, item).voxels)
+                for item, one in enumerate(batch.samples * 2)
+            ]
 
     # -- an epoch ---------------------------------------------------------
 
@@ -127,7 +131,7 @@ class CellectLearner(Learner):
             totals += [float(sum(parts.values()))] * count
             seen = [(one.first, one.second) for one in batch.samples]
             frames = [first for first, _ in seen] + [second for _, second in seen]
-            for voxels, one in zip(self._found(maps), frames, strict=True):
+            for voxels, one in zip(self._found(maps, batch), frames, strict=True):
                 score.add(voxels, one)
             links = self._terms.links(maps, batch, [true_centres(one) for one in frames])
             right += [] if links is None else right_links(links).float().tolist()

@@ -26,7 +26,7 @@ def centre_loss(scores: torch.Tensor, levels: torch.Tensor, rare: float = RARE) 
     scores
         Scores a of the levels 0 to 4, (B, 5, ...).
     levels
-        The true levels b, (B, ...).
+        The true levels b, (B, ...); what is above 4 does not count.
     rare
         Weight of the voxels that are to be the second.
 
@@ -42,7 +42,7 @@ def centre_loss(scores: torch.Tensor, levels: torch.Tensor, rare: float = RARE) 
         # Of two classes: the cross-entropy is the softplus of the difference.
         difference = scores[:, j] - below[:, j - 1]
         for i in range(1, j + 1):
-            positive = levels >= i
+            positive = (levels >= i) & (levels <= last)
             counts = positive | (levels == 0)
             each = functional.softplus(torch.where(positive, -difference, difference))
             weight = torch.where(positive, rare, 1.0) * counts

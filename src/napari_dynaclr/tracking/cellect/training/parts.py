@@ -23,6 +23,7 @@ from napari_dynaclr.tracking.cellect.training.losses import (
     size_loss,
     triplet_loss,
 )
+from napari_dynaclr.tracking.cellect.training.samples import IGNORED
 from napari_dynaclr.tracking.cellect.training.targets import nearest_voxel
 
 if TYPE_CHECKING:
@@ -97,11 +98,11 @@ class Losses:
         division = _both(batch.division)
         return {
             "segmentation": functional.cross_entropy(
-                maps.segmentation.float(), segmentation.long()
+                maps.segmentation.float(), segmentation.long(), ignore_index=IGNORED
             ),
             "centres": centre_loss(maps.levels.float(), levels),
             "size": size_loss(maps.size[:, 0].float(), size),
-            "division": division_loss(maps.division.float(), division, segmentation > 0),
+            "division": division_loss(maps.division.float(), division, size > 0),
         }
 
     def of_embedding(self, maps: Maps, batch: Batch, rng: np.random.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_dynaclr.tracking.cellect.training.targets import LEVELS, paint
+from napari_dynaclr.tracking.cellect.training.targets import LEVELS, Painted, paint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 _AXES = [1, 2, 0]
 """From (z, y, x) to (y, x, z), as the network has it."""
+
+_MARGIN = (0, 8, 8)
+"""Voxels (z, y, x) at an edge of a patch that do not count."""
+
+IGNORED = 255
+"""What is painted there."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Seen:
     dividing, newborn
         Whether each divides before the next frame, and is the first of a daughter, (N,).
     inside
-        Whether its centre is in the patch, (N,).
+        Whether its centre is in what of the patch counts, (N,).
     """
 
     position: NDArray[np.float64]
@@ -56,12 +62,22 @@ class Sample:
     origin
         For each cell of the second frame, which of the first it is or comes from; -1 for
         none that the patch shows, (N,).
+    low, high
+        What of the patch counts, (y, x, z) of its first voxel and of that behind its last: near
+        an edge that is none of the image, cells are cut off that the network is to know whole.
     """
 
     images: NDArray[np.float16]
     first: Seen
     second: Seen
     origin: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+
+    def counted(self, voxels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep the voxels (z, y, x) that count, of (N, 3)."""
+        places = voxels[:, _AXES]
+        return voxels[((places >= self.low) & (places < self.high)).all(1)]
 
 
 @dataclass(frozen=True)
@@ -76,7 +92,7 @@ class Batch:
         (B, 3, Y, X, Z), float16.
     segmentation, levels
         As of :class:`~napari_dynaclr.tracking.cellect.training.targets.Painted`,
-        (B, 2, Y, X, Z), uint8.
+        (B, 2, Y, X, Z), uint8; :data:`IGNORED` where nothing counts.
     size
         Likewise, (B, 2, Y, X, Z), float32.
     division
@@ -107,6 +123,7 @@ def make_sample(
     times: tuple[int, int, int],
     origin: tuple[int, int, int],
     scale: tuple[float, float, float],
+    size: tuple[int, int, int] | None = None,
 ) -> Sample:
     """Put a sample together.
 
@@ -122,8 +139,14 @@ def make_sample(
         Where the patch begins, (z, y, x).
     scale
         Voxel size (z, y, x) in um.
+    size
+        (Z, Y, X) of the whole images; those of the patch if None.
     """
-    shape = images.shape[1:]
+    shape = np.array(images.shape[1:])
+    whole = shape if size is None else np.array(size)
+    margin = np.minimum(_MARGIN, shape // 4)
+    low = np.where(np.array(origin) > 0, margin, 0)
+    high = shape - np.where(origin + shape < whole, margin, 0)
     rows, seen = [], []
     for now, later in pairwise(times):
         here = points.at(now)
@@ -132,7 +155,7 @@ def make_sample(
         reach = np.maximum(radius, LEVELS)
         shown = ((position > -reach) & (position < shape + reach)).all(1)
         # A centre is where its nearest voxel is; on the very edge, it may be reflected outside.
-        inside = ((position > -0.5) & (position < np.array(shape) - 0.5)).all(1)
+        inside = ((position > low - 0.5) & (position < high - 0.5)).all(1)
         seen.append(
             Seen(
                 position[shown][:, _AXES],
@@ -146,7 +169,8 @@ def make_sample(
     before = points.before(rows[1], times[0])
     place = {int(row): number for number, row in enumerate(rows[0])}
     found = np.array([place.get(int(row), -1) for row in before], np.int64)
-    return Sample(images.transpose(0, 2, 3, 1), seen[0], seen[1], found)
+    pixels = images.transpose(0, 2, 3, 1)
+    return Sample(pixels, seen[0], seen[1], found, low[_AXES], high[_AXES])
 
 
 def turned(sample: Sample, rng: np.random.Generator) -> Sample:
@@ -163,7 +187,9 @@ def turned(sample: Sample, rng: np.random.Generator) -> Sample:
         position = np.where(flip, sides - 1 - seen.position, seen.position)
         return replace(seen, position=position[:, order], radius=seen.radius[:, order])
 
-    return replace(sample, images=images, first=move(sample.first), second=move(sample.second))
+    low = np.where(flip, sides - sample.high, sample.low)[order]
+    high = np.where(flip, sides - sample.low, sample.high)[order]
+    return Sample(images, move(sample.first), move(sample.second), sample.origin, low, high)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -171,7 +197,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     shape = samples[0].images.shape[1:]
     painted = [
         [
-            paint(shape, one.position, one.radius, one.dividing, one.newborn)
+            _bounded(paint(shape, one.position, one.radius, one.dividing, one.newborn), sample)
             for one in (sample.first, sample.second)
         ]
         for sample in samples
@@ -184,3 +210,13 @@ def collate(samples: Sequence[Sample]) -> Batch:
     }
     images = torch.from_numpy(np.stack([sample.images for sample in samples]))
     return Batch(tuple(samples), images, **maps)
+
+
+def _bounded(painted: Painted, sample: Sample) -> Painted:
+    """Let nothing be learned from what does not count."""
+    counts = np.zeros(painted.levels.shape, bool)
+    counts[tuple(slice(*ends) for ends in zip(sample.low, sample.high, strict=True))] = True
+    for one, instead in ((painted.segmentation, IGNORED), (painted.levels, IGNORED)):
+        one[~counts] = instead
+    painted.size[~counts] = 0
+    return painted

@@ -10,7 +10,8 @@ import torch
 
 from napari_dynaclr.tracking.cellect.training.detections import matched
 from napari_dynaclr.tracking.cellect.training.feed import Sampler
-from napari_dynaclr.tracking.cellect.training.samples import collate
+from napari_dynaclr.tracking.cellect.training.samples import IGNORED, collate
+from napari_dynaclr.tracking.cellect.training.targets import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +142,8 @@ def pictures(
     grey = ((seen - low) / max(high - low, 1e-6)).clip(0, 1)
     scores = torch.softmax(maps.levels[item].float(), 0)
     centres = 1 - scores[0].amin(-1)
-    true = levels.amax(-1).float() / levels.amax().clamp_min(1)
+    levels = torch.where(levels == IGNORED, 0, levels)
+    true = levels.amax(-1).float() / LEVELS
     return {
         channel: grey.astype(np.float32),
         "centres": centres.cpu().numpy().astype(np.float32),
