@@ -44,7 +44,7 @@ class Preset:
     name
         What users call them.
     use
-        What they are for: "embed" cells, "stain" images, or "imagenet".
+        What they are for: to "embed" or "track" cells, "stain" images, or "imagenet".
     url
         Where the file is: an address, or "package:" and its path in this package.
     network
@@ -55,7 +55,7 @@ class Preset:
     """
 
     name: str
-    use: Literal["embed", "stain", "imagenet"]
+    use: Literal["embed", "stain", "track", "imagenet"]
     url: str
     network: str
     settings: Mapping[str, Any] = field(default_factory=dict)
