@@ -16,7 +16,7 @@ from napari_dynaclr.tracking.matching import match
     none=st.floats(0.05, 3),
     sizes=st.sampled_from([(1, 1000), (5, 1000), (1000, 1000), (1000, 0)]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_total_is_the_least_there_is(seed, shape, none, sizes):
     """As a dense solver finds it: in batches of any size, or by auction."""
     generator = np.random.default_rng(seed)
