@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pandas as pd
 import pytest
+from fake_trackastra import write_trackastra
 
 from napari_dynaclr import Job, open_dataset, stain
 from napari_dynaclr.core.errors import Cancelled
@@ -54,6 +55,10 @@ every_method = pytest.mark.parametrize(
                     (m.extra == "torch" or m.name == "staining") and not NETWORKS,
                     reason="the extra 'torch' is missing",
                 ),
+                pytest.mark.skipif(
+                    m.extra in ("ultrack", "trackastra") and find_spec(m.extra) is None,
+                    reason=f"the extra '{m.extra}' is missing",
+                ),
             ],
         )
         for m in METHODS
@@ -76,6 +81,8 @@ def encoders(tmp_path_factory):
         from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+        if name == "trackastra":
+            return str(write_trackastra(path.with_suffix("")))
         if name == "imagenet":
             torch.save(timm.create_model("convnext_tiny").state_dict(), path)
         elif name == "cytoland":
@@ -101,7 +108,9 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    return encoders(method.name) if method.stage in ("stain", "embed") and method.extra else ""
+    if (method.stage in ("stain", "embed") and method.extra) or method.name == "trackastra":
+        return encoders(method.name)
+    return ""
 
 
 @pytest.fixture
@@ -133,6 +142,12 @@ def settings(truth, tmp_path, weights):
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
+            ("track", "import"): ({"path": str(truth)}, {"radius": 4.0}),
+            ("track", "ultrack"): ({"solver": "cbc"}, {"window": 5}),
+            ("track", "trackastra"): (
+                {"folder": weights, "device": "cpu"},
+                {"mode": "greedy_nodiv"},
+            ),
             ("train", "dynaclr"): (
                 {
                     "channels": ["Sensor"],

@@ -1,8 +1,9 @@
-"""How cells move, from segmented cells alone: is tracking them easy, and with what settings?"""
+"""How cells move, from segmented cells alone: what tracking them will be like."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ _FAR = 1.5
 _ROUNDS = 2
 _FAMILY = 20.0
 """Daughters of cells that spread far are born from a round cell: no further apart, in um."""
+_THRICE = 3.0
+"""All cells together do not go so many median steps."""
 _CROWD = 5
 """Cells of a frame that have to move as one to be taken for the stage."""
 _EASY, _FAIR = 0.02, 0.1
@@ -99,7 +102,7 @@ def survey(
     order = np.argsort(times, kind="stable")
     last = int(times.max()) if len(times) else -1
     starts = np.searchsorted(times[order], np.arange(last + 2))
-    frames = [place[order[a:b]] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    frames = [place[order[a:b]] for a, b in pairwise(starts)]
     flat = not len(place) or np.ptp(place[:, 0]) == 0
     area = nodes["area"].to_numpy(np.float64) * (np.prod(scale[1:]) if flat else np.prod(scale))
     size = float(np.median(area)) if len(area) else np.nan
@@ -113,31 +116,33 @@ def survey(
     reach = _FAR * spacing if np.isfinite(spacing) else _furthest(ahead)
     grid = np.linspace(0, reach, _GRID)
     curve = _self_part(ahead, near, grid)
+    jumps = _jumps(frames, ahead, _THRICE * _reached(curve, grid, 0.5), spacing)
+    usual = {t: part for t, part in ahead.items() if t + 1 not in jumps}
+    curve = _self_part(usual, near, grid)
     ambiguity = np.nan
-    for _ in range(_ROUNDS if len(curve) and curve[-1] > 0 else 0):
+    for _ in range(_ROUNDS):
+        if not len(curve) or not curve[-1]:
+            break
         # The neighbours move as well, and come nearer than they were.
         near, ambiguity = _moved(frames, curve / curve[-1], grid, flat)
-        curve = _self_part(ahead, near, grid)
+        curve = _self_part(usual, near, grid)
     found = float(curve[-1]) if len(curve) else np.nan
     extent = np.ptp(place, axis=0)[1 if flat else 0 :] if len(place) else np.ones(2)
     room = float(np.prod(np.maximum(extent, 1.0))) / (1e4 if flat else 1e6)
     filled = [len(frame) for frame in frames if len(frame)]
     cells = float(np.mean(filled)) if filled else 0.0
     known = bool(found > _LOST)
-    step, far = np.nan, np.nan
-    if known:
-        step, far = (float(grid[np.argmax(curve >= part * found)]) for part in (0.5, 0.95))
     measured = Motion(
         cells=cells,
         diameter=float(diameter),
         spacing=spacing,
         density=cells / room,
-        step=step,
-        far_step=far,
+        step=_reached(curve, grid, 0.5) if known else np.nan,
+        far_step=_reached(curve, grid, 0.95) if known else np.nan,
         found=found,
         ambiguity=ambiguity if known else np.nan,
         empty=[t for t in range(last) if not len(frames[t])],
-        jumps=_jumps(frames, ahead, far, spacing) if known else [],
+        jumps=jumps,
     )
     return _judged(measured, interval)
 
@@ -164,7 +169,9 @@ def _furthest(ahead: dict[int, NDArray[np.float64]]) -> float:
 
 
 def _self_part(
-    ahead: dict[int, NDArray[np.float64]], near: list[NDArray[np.float64]], grid: NDArray[np.float64]
+    ahead: dict[int, NDArray[np.float64]],
+    near: list[NDArray[np.float64]],
+    grid: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Fraction of cells that go no further, by distance."""
     if not ahead:
@@ -174,6 +181,11 @@ def _self_part(
     there = np.sort(np.concatenate([near[t].ravel() for t in ahead]))
     curve = (np.searchsorted(here, grid, "right") - np.searchsorted(there, grid, "right")) / count
     return np.maximum.accumulate(np.clip(curve, 0, 1))
+
+
+def _reached(curve: NDArray[np.float64], grid: NDArray[np.float64], part: float) -> float:
+    """Distance that so many of the cells found go no further than."""
+    return float(grid[np.argmax(curve >= part * curve[-1])]) if len(curve) else np.nan
 
 
 def _moved(
@@ -207,7 +219,7 @@ def _jumps(
     far: float,
     spacing: float,
 ) -> list[int]:
-    """Time points at which most cells are not where cells were before, or have all moved one way."""
+    """Time points at which cells are not where any were before, or have moved one way."""
     times = [t for t in ahead if len(frames[t]) >= _CROWD]
     if not times:
         return []
@@ -224,8 +236,6 @@ def _jumps(
 
 def _judged(motion: Motion, interval: float | None) -> Motion:
     """Put figures into words, and into settings."""
-    from dataclasses import replace
-
     said, suggested = [], {}
     if not motion.cells:
         return replace(motion, verdict="There are no cells.")
@@ -253,7 +263,9 @@ def _judged(motion: Motion, interval: float | None) -> Motion:
         # Beyond twice the 95th percentile go 2 cells in 1,000 of the data sets looked at.
         reach = max(2 * motion.far_step, 0.5 * motion.diameter)
         suggested["max_distance"] = float(f"{max(reach, 0.1):.2g}")
-        suggested["max_division_distance"] = float(f"{min(max(0.75 * motion.diameter, 0.1), _FAMILY):.2g}")
+        suggested["max_division_distance"] = float(
+            f"{min(max(0.75 * motion.diameter, 0.1), _FAMILY):.2g}"
+        )
     if motion.found < 0.9 and not np.isnan(motion.step):
         said.append(f"Only {motion.found:.0%} of the cells are found again in the next frame.")
     for what, times in (("no cells", motion.empty), ("all cells moved at once", motion.jumps)):
