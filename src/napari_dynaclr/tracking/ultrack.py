@@ -195,9 +195,7 @@ def _segment(session: UltrackSession, movie: Movie, params: UltrackParams, job: 
     diameters = (params.min_diameter, params.max_diameter)
     for t, frame in job.track(frames, f"candidates {fov.name}", total=fov.shape[0]):
         membrane = frame[1] if len(channels) > 1 else None
-        maps = foreground_and_contours(
-            frame[0], membrane, fov.scale, diameters, params.sensitivity
-        )
+        maps = foreground_and_contours(frame[0], membrane, fov.scale, diameters, params.sensitivity)
         session.add(t, *maps)
 
 
