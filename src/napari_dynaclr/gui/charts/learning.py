@@ -62,8 +62,8 @@ def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
     table
         A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``, ``pcc``, and
         ``pcc_`` with the name of each channel, ``centre_f1``, ``link_accuracy``,
-        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no room. The epoch with the lowest
-        validation loss, which is the one that is kept, has a ring.
+        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no room.
+        The epoch with the lowest validation loss, which is the one that is kept, has a ring.
     """
     parts = [_by_channel(part, table) for part in _PARTS]
     parts = [parts[0], *(part for part in parts[1:] if _known(part, table))]

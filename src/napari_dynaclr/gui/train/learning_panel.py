@@ -50,8 +50,8 @@ _TIPS = {
     "network is kept as it was where that was lowest (ring).",
     "pcc": "<b>PCC</b>: Pearson's correlation of virtual and experimental stain, on what is not "
     "learned from. 1 is perfect.",
-    "centre_f1": "<b>Centres</b>: F1 of the cells that are found, on what is not learned from. 1 is "
-    "perfect.",
+    "centre_f1": "<b>Centres</b>: F1 of the cells that are found, on what is not learned from. 1 "
+    "is perfect.",
     "link_accuracy": "<b>Links</b>: part of the cells whose best candidate in the next frame, or "
     "none, is right. 1 is perfect.",
     "smoothness": "<b>Smoothness</b>: how far a cell moves through the embedding in a frame, "
