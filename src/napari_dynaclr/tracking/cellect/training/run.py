@@ -92,8 +92,7 @@ class CellectTraining:
                     true_fov, file = find_truth(self._params.truth, fov)
                     found.append(source_key(true_fov))
                 else:
-                    tracks = dataset.workspace.require("tracks", fov, "tracks", "track")
-                    found.append(tracks + dataset.workspace.corrected(fov))
+                    found.append(dataset.workspace.require("tracks", fov, "tracks", "track"))
                     file = dataset.workspace.tracks_csv(fov)
                 # Corrections change the table, not the key.
                 found.append(digest(file))
