@@ -141,6 +141,16 @@ def read_parts(path: Path) -> dict[str, Any]:
     return {"maps": maps, "predictions": predictions}
 
 
+def read_ids(path: Path) -> NDArray[np.int64]:
+    """Read the node ids of a shard's rows, (cells,)."""
+    import anndata as ad
+    import numpy as np
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    return np.asarray(ad.io.read_elem(zarr.open_group(path / "obs", mode="r")["id"]), np.int64)
+
+
 def read_feature(path: Path, column: int) -> NDArray[np.float32]:
     """Read one dimension of a shard's vectors, (cells,)."""
     import numpy as np

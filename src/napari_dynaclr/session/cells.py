@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.core.shards import read_parts
+from napari_dynaclr.core.shards import read_ids, read_parts
 from napari_dynaclr.core.tables import TRACK_COLUMNS
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class Cells:
         Key of the tracks of each FOV, as the workspace records it.
     mixed
         Maps whose parts were made in several runs, so that their axes do not agree.
+    behind
+        FOVs whose tracks, as they were read, lack corrections that were made since.
+    reliability
+        Of the link to the node before, 0 to 1, NaN where there is none or the tracker does
+        not say, (N,); empty where nothing is known of any.
     """
 
     fovs: tuple[str, ...] = ()
@@ -93,6 +98,8 @@ class Cells:
     predictions: dict[str, Prediction] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     mixed: frozenset[str] = frozenset()
+    behind: frozenset[str] = frozenset()
+    reliability: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.id)
@@ -247,8 +254,9 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
     if not tracked:
         return Cells()
     parts = [
-        (fov, workspace.tracks(fov), _embedded(dataset, fov, embedding))
+        (fov, tracks, _embedded(dataset, fov, embedding, tracks["id"].to_numpy(np.int64)))
         for fov in job.track(tracked, "read tracks and maps")
+        for tracks in [workspace.tracks(fov, behind=True)]
     ]
     tables = [tracks for _, tracks, _ in parts]
     counts = [len(tracks) for tracks in tables]
@@ -277,12 +285,14 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
             )
             for task in tasks
         },
+        reliability=_joined_reliability(tables),
         mixed=frozenset(
             name
             for name in names
             if len(_runs(workspace, embedding, name, [fov for fov, _, p in parts if p])) > 1
         ),
         keys={fov.name: workspace.key("tracks", fov) or "" for fov in tracked},
+        behind=frozenset(fov.name for fov in tracked if workspace.behind(fov)),
     ).index()
 
 
@@ -295,12 +305,54 @@ def _rank(name: str) -> tuple[int, str]:
     return (MAPS.index(name) if name in MAPS else len(MAPS), name)
 
 
-def _embedded(dataset: Dataset, fov: Fov, embedding: str) -> dict[str, Any]:
-    """Read maps and predictions of a FOV; nothing where it is not embedded or out of date."""
+def _embedded(dataset: Dataset, fov: Fov, embedding: str, ids: NDArray[np.int64]) -> dict[str, Any]:
+    """Read maps and predictions of a FOV's nodes; nothing where it is not embedded or outdated."""
     workspace, result = dataset.workspace, f"embeddings.{embedding}"
     if not embedding or workspace.key(result, fov) is None or workspace.outdated(result, fov):
         return {}
-    return read_parts(workspace.shard(embedding, fov))
+    shard = workspace.shard(embedding, fov)
+    rows, found = rows_by_id(read_ids(shard), ids), read_parts(shard)
+    return {
+        "maps": {name: taken(values, rows) for name, values in found["maps"].items()},
+        "predictions": {
+            task: (states, taken(values, rows))
+            for task, (states, values) in found["predictions"].items()
+        },
+    }
+
+
+def rows_by_id(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Find nodes by id: the place of each wanted one among ``ids``, -1 where it is not there."""
+    if np.array_equal(ids, wanted):
+        return np.arange(len(ids))
+    if not len(ids):
+        return np.full(len(wanted), -1, np.intp)
+    order = np.argsort(ids)
+    place = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    return np.where(ids[order[place]] == wanted, order[place], -1)
+
+
+def taken(values: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return some rows of a table of numbers, NaN where the row is -1: a node that it lacks."""
+    found = np.full((len(rows), *values.shape[1:]), np.nan, np.float32)
+    known = rows >= 0
+    found[known] = values[rows[known]]
+    return found
+
+
+def _joined_reliability(tables: list[pd.DataFrame]) -> NDArray[np.float32]:
+    """Join what trackers say of their links; empty where none does."""
+    if not any("reliability" in table for table in tables):
+        return np.zeros(0, np.float32)
+    blank = np.float32(np.nan)
+    return np.concatenate(
+        [
+            table["reliability"].to_numpy(np.float32)
+            if "reliability" in table
+            else np.full(len(table), blank)
+            for table in tables
+        ]
+    )
 
 
 def _joined(

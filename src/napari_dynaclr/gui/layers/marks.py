@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.session.session import Session
 
-TELLING = (Kind.STATE, Kind.PREDICTION, Kind.CONFIDENCE, Kind.FEATURE)
+TELLING = (Kind.STATE, Kind.PREDICTION, Kind.CONFIDENCE, Kind.FEATURE, Kind.RELIABILITY)
 """Colours that say something in the image too, where time, track, well and FOV are plain."""
 
 _SELECTED = (1.0, 1.0, 1.0, 1.0)
