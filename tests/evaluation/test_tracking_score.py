@@ -39,7 +39,7 @@ def compare(ours, pairs=None, tolerance=1):
     truth = lineage()
     if pairs is None:
         pairs = [(node, node) for node in truth["id"] if node in set(ours["id"])]
-    return score(graph(truth), graph(ours), pairs, tolerance)
+    return score(graph(truth), graph(ours), pairs, tolerance)[0]
 
 
 def test_perfect_tracks_score_one():
@@ -114,7 +114,7 @@ def test_a_division_may_be_found_a_frame_late(tolerance, f1):
 def test_without_true_divisions_there_is_no_score_for_them():
     truth = lineage().query("track_id >= 4")
     pairs = [(node, node) for node in truth["id"]]
-    found = score(graph(truth), graph(truth), pairs)
+    found, _ = score(graph(truth), graph(truth), pairs)
     assert np.isnan(found["division_f1"])
     assert found["TRA"] == 1.0
 

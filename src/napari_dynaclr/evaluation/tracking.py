@@ -1,4 +1,4 @@
-"""Tracks against ground truth: CTC measures and division F1, through traccuracy."""
+"""Tracks against ground truth: CTC measures and divisions through traccuracy, kinds of errors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_tracks
 from napari_dynaclr.evaluation.matching import match_labels
 from napari_dynaclr.evaluation.report import Report
+from napari_dynaclr.evaluation.tracking_drawing import draw_error_free
+from napari_dynaclr.evaluation.tracking_errors import Errors, count_errors, error_free
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +62,10 @@ def measure(dataset: Dataset, params: TrackingParams, job: Job) -> Report:
     -------
     Report
         Per FOV: ``TRA``, ``DET``, ``LNK``, ``division_f1``, ``division_precision``,
-        ``division_recall``, and the true and found numbers of divisions and nodes.
+        ``division_recall``, the true and found numbers of divisions and nodes, and in 1,000
+        true links the errors of the five types of cellect.txt, Fig. 2a
+        (:data:`~napari_dynaclr.evaluation.tracking_errors.ERRORS`). A further table and a
+        picture show the fraction of stretches without an error by their length (Fig. 2b).
 
     Raises
     ------
@@ -68,7 +73,8 @@ def measure(dataset: Dataset, params: TrackingParams, job: Job) -> Report:
         If the truth lacks a FOV or has another shape.
     """
     truth = open_dataset(params.truth)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    errors: list[Errors] = []
     for fov in job.track(dataset.fovs, "evaluate tracking"):
         true_fov = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
         if true_fov.shape != fov.shape:
@@ -76,13 +82,17 @@ def measure(dataset: Dataset, params: TrackingParams, job: Job) -> Report:
                 f"The truth of FOV {fov.name} has shape {true_fov.shape}, the FOV has "
                 f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
             )
-        rows.append({"fov_name": fov.name, **_compare(dataset, fov, true_fov, params, job)})
-    return Report(pd.DataFrame(rows))
+        scores, found = _compare(dataset, fov, true_fov, params, job)
+        rows.append({"fov_name": fov.name, **scores, **found.per_thousand()})
+        errors.append(found)
+    lengths = error_free(found.lengths for found in errors)
+    pictures = {"lengths": draw_error_free({"": lengths})} if len(lengths) else {}
+    return Report(pd.DataFrame(rows), pictures=pictures, more={"lengths": lengths})
 
 
 def _compare(
     dataset: Dataset, fov: Fov, truth: Fov, params: TrackingParams, job: Job
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Errors]:
     true_tracks = read_tracks(_tracks_file(truth.path))
     our_tracks = dataset.workspace.tracks(fov)
     labels = dataset.workspace.labels("tracks", fov)
@@ -128,7 +138,7 @@ def graph(tracks: pd.DataFrame) -> nx.DiGraph:
 
 def score(
     truth: nx.DiGraph, ours: nx.DiGraph, pairs: list[tuple[int, int]], tolerance: int = 1
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Errors]:
     """Score one lineage graph against another.
 
     Parameters
@@ -139,6 +149,11 @@ def score(
         Matched nodes (true id, our id); within a frame the best match first.
     tolerance
         Frames that a division may be early or late.
+
+    Returns
+    -------
+    tuple
+        The scores by name, and the errors.
     """
     ctc = CTCMetrics().compute(_matched(truth, ours, pairs)).results
     # Divisions need each of our cells to be one cell: the one it covers most of.
@@ -151,7 +166,14 @@ def score(
     division = found[f"Frame Buffer {tolerance}"]
     true_divisions = sum(degree > 1 for _, degree in truth.out_degree())
     f1 = _number(division["Division F1"])
-    return {
+    errors = count_errors(
+        truth,
+        ours,
+        single,
+        false_positive_divisions=int(division["False Positive Divisions"]),
+        false_negative_divisions=int(division["False Negative Divisions"]),
+    )
+    scores = {
         **{name: float(ctc[name]) for name in ("TRA", "DET", "LNK")},
         # Without a single hit traccuracy divides by zero; all divisions missed are a score.
         "division_f1": 0.0 if true_divisions and np.isnan(f1) else f1,
@@ -162,6 +184,7 @@ def score(
         "true_nodes": truth.number_of_nodes(),
         "found_nodes": ours.number_of_nodes(),
     }
+    return scores, errors
 
 
 def _matched(truth: nx.DiGraph, ours: nx.DiGraph, pairs: list[tuple[int, int]]) -> Matched:

@@ -1,0 +1,1 @@
+"""Correction: what people put right in tracks, as an overlay that can be taken back."""
