@@ -234,9 +234,7 @@ class Corrections:
             self._refreshing = True
             self._queue(None, lambda _: "")
 
-    def _queue(
-        self, what: Callable[[Corrector], Any] | None, then: Callable[[Any], str]
-    ) -> None:
+    def _queue(self, what: Callable[[Corrector], Any] | None, then: Callable[[Any], str]) -> None:
         """Have the corrector do something; ``then`` is given what came of it, and says it."""
         session = self._session
         dataset, fov = session.dataset, session.fov
