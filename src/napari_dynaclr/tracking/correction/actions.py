@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.tracking.correction.journal import ACCEPT
 from napari_dynaclr.tracking.correction.store import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from napari_dynaclr.tracking.correction.draft import Draft, Edit
+    from napari_dynaclr.tracking.correction.journal import Correction
     from napari_dynaclr.tracking.correction.lineages import Lineages
 
 
@@ -299,6 +301,42 @@ def add(
     with lineages.edit() as draft:
         draft.create(node, t, place, radius, area)
     return draft.edit
+
+
+def perform(lineages: Lineages, correction: Correction) -> Edit:
+    """Do what a line of the journal says.
+
+    Raises
+    ------
+    InvalidInput
+        If it cannot be done, or there is no such action.
+    """
+    nodes = [place.id for place in correction.places]
+    name = correction.action
+    if name == ACCEPT:
+        with lineages.edit() as draft:  # nothing changes
+            pass
+        return draft.edit
+    if name == "add":
+        (place,) = correction.places
+        at = (place.z, place.y, place.x)
+        return add(lineages, place.id, place.t, at, correction.radius, correction.area)
+    if name == "link":
+        return link(lineages, *nodes, replace=correction.replace)
+    if name not in _PLAIN:
+        raise InvalidInput(
+            f"There is no correction '{name}': there are {', '.join(ACTIONS)}, {ACCEPT}."
+        )
+    return _PLAIN[name](lineages, *nodes)
+
+
+_PLAIN: dict[str, Callable[..., Edit]] = {
+    one.__name__: one for one in (cut, swap, merge, divide, undivide, delete_track, delete_node)
+}
+
+ACTIONS = ("cut", "link", "swap", "merge", "divide", "undivide", "delete_track", "delete_node",
+           "add")  # fmt: skip
+"""Names of all actions that change tracks."""
 
 
 def _move(draft: Draft, lineages: Lineages, row: int, above: int, *, daughter: bool) -> None:

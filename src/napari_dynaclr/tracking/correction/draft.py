@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.tracking.correction.store import Change, Store
 
 CERTAIN = 1.0
-"""The reliability of a link that a person made."""
+"""The reliability of a link that a person made, and where there is none."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Draft:
         self._touched.update(dict.fromkeys(rows))
 
     def _link(self, row: int, before: int) -> None:
-        """Enter the node before a node; of what a person did, the reliability is 1."""
+        """Enter the node before a node; what a person did, or no link, is certain."""
         self._set("before", row, before)
         if "reliability" in self._store.columns:
-            self._set("reliability", row, np.nan if before == NONE else CERTAIN)
+            self._set("reliability", row, CERTAIN)
         # All nodes of a track say what its parent is.
         self._touch(self._forest.chain(row))
 
@@ -209,7 +209,7 @@ class Draft:
         area
             In pixels.
         """
-        values = {"id": node, "t": t, "radius": radius, "area": area}
+        values = {"id": node, "t": t, "radius": radius, "area": area, "reliability": CERTAIN}
         row = self._store.grow(values | dict(zip("zyx", place, strict=True)))
         self._set("added", node, row)
         self._set("alive", row, True)

@@ -53,6 +53,9 @@ class Lineages:
         )
         self._by_id = np.argsort(table["id"].to_numpy(), kind="stable")
         self._sorted_ids = table["id"].to_numpy()[self._by_id]
+        self._engine_track = table["track_id"].to_numpy()
+        self._by_time = np.argsort(table["t"].to_numpy(), kind="stable")
+        self._sorted_times = table["t"].to_numpy()[self._by_time]
         self._link(table)
 
     def _link(self, table: pd.DataFrame) -> None:
@@ -159,6 +162,24 @@ class Lineages:
         place = int(np.searchsorted(self._sorted_ids, node))
         known = place < len(self._sorted_ids) and self._sorted_ids[place] == node
         return bool(known) or node in self._store.added
+
+    def renamed(self, t: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the track ids of a time point before all edits, and now; 0 where a node is gone.
+
+        What was added is not among them.
+        """
+        first, last = np.searchsorted(self._sorted_times, [t, t + 1])
+        rows = self._by_time[first:last]
+        columns = self._store.columns
+        now = np.where(columns["alive"][rows], columns["track_id"][rows], 0)
+        return self._engine_track[rows], now
+
+    def changed_times(self) -> list[int]:
+        """Time points whose label images are others than before all edits, ascending."""
+        columns, size = self._store.columns, len(self._engine_track)
+        other = (columns["track_id"][:size] != self._engine_track) | ~columns["alive"][:size]
+        times = np.concatenate([columns["t"][:size][other], self.drawn["t"].to_numpy(np.int64)])
+        return [int(t) for t in np.unique(times)]
 
     # -- as a table -------------------------------------------------------
 
