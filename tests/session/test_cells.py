@@ -264,7 +264,9 @@ def test_of_a_cell_that_a_shard_lacks_nothing_is_shown(processed):
     cells = load(processed)
     here = cells.rows_of("A/1/0")
     assert np.isnan(cells.maps["pca"][here.stop - 1]).all()
-    np.testing.assert_array_equal(cells.maps["pca"][: here.stop - 1], before.maps["pca"][: here.stop - 1])
+    np.testing.assert_array_equal(
+        cells.maps["pca"][: here.stop - 1], before.maps["pca"][: here.stop - 1]
+    )
     assert not np.isnan(cells.maps["pca"][cells.rows_of("B/1/0")]).any()
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.session.cells import load_cells
-from napari_dynaclr.session.corrected import Changes, Disc, TrackLabels, changes, with_tracks
+from napari_dynaclr.session.corrected import Changes, Disc, TrackLabels, changes_of, with_tracks
 from napari_dynaclr.session.frames import ChunkCache, FovImage
+from napari_dynaclr.tracking.correction.actions import cut, delete_node, swap
+from napari_dynaclr.tracking.correction.lineages import Lineages
 
 FOV = "B/1/0"
 
@@ -26,7 +28,7 @@ def ordered(tracks):
     return tracks.sort_values(["track_id", "t"], ignore_index=True)
 
 
-def cut(tracks):
+def halved(tracks):
     """The longest track cut in the middle: the table after it, and the new track's id."""
     track = tracks["track_id"].value_counts().index[0]
     new = int(tracks["track_id"].max()) + 1
@@ -44,7 +46,7 @@ def test_the_same_tracks_are_the_same_cells(cells, tracks):
 
 
 def test_what_is_known_of_a_node_stays_with_its_id(cells, tracks):
-    after, track, new = cut(tracks)
+    after, track, new = halved(tracks)
     found = with_tracks(cells, FOV, after)
     assert len(found) == len(cells)
     assert len(found.of_track(FOV, new)) == (after["track_id"] == new).sum() > 0
@@ -81,14 +83,14 @@ def test_of_added_cells_nothing_is_known_and_deleted_ones_are_gone(cells, tracks
 
 def test_reliability_comes_with_the_tracks(cells, tracks):
     assert len(cells.reliability) in (0, len(cells))
-    found = with_tracks(cells, FOV, cut(tracks)[0])
+    found = with_tracks(cells, FOV, halved(tracks)[0])
     assert len(found.reliability) == len(cells.reliability)
 
 
 @pytest.fixture
 def labels(processed):
     fov = processed.workspace.labels("tracks", processed[FOV])
-    return TrackLabels(FovImage(fov, fov.channels[0], ChunkCache()), fov.scale)
+    return TrackLabels(FovImage(fov, fov.channels[0], ChunkCache()), fov)
 
 
 def test_labels_without_changes_are_those_on_disk(labels):
@@ -96,12 +98,19 @@ def test_labels_without_changes_are_those_on_disk(labels):
 
 
 def test_labels_show_the_tracks_of_now_and_the_image_on_disk_stays(labels, tracks):
-    after, track, new = cut(tracks)
     before = np.asarray(labels.image)
-    labels.changes = changes(tracks, after)
+    lineages = Lineages(tracks)
+    track = int(tracks["track_id"].value_counts().index[0])
+    times = sorted(tracks["t"][tracks["track_id"] == track])
+    middle = times[len(times) // 2]
+    cut(
+        lineages, int(tracks["id"][(tracks["track_id"] == track) & (tracks["t"] == middle)].iloc[0])
+    )
+    new = int(set(lineages.tracks["track_id"]).difference(tracks["track_id"]).pop())
+    labels.changes = changes_of(lineages)
     for t in range(labels.shape[0]):
         expected = before[t].copy()
-        if (after["track_id"][after["t"] == t] == new).any():
+        if t >= middle:
             expected[expected == track] = new
         np.testing.assert_array_equal(labels[t], expected)
         np.testing.assert_array_equal(labels[t, 0], expected[0])
@@ -109,19 +118,21 @@ def test_labels_show_the_tracks_of_now_and_the_image_on_disk_stays(labels, track
         assert labels[t, z, y, x] == expected[z, y, x]
     np.testing.assert_array_equal(labels[2:5, 0], np.stack([labels[t, 0] for t in (2, 3, 4)]))
     np.testing.assert_array_equal(np.asarray(labels.image), before)
-    assert len(np.unique(labels[:])) == len(np.unique(before)) + 1
+    assert new in labels[:]
+    assert labels.changes.times == set(times[len(times) // 2 :])
 
 
 def test_a_deleted_cell_is_background_and_a_swap_is_one(labels, tracks):
-    one, two = (int(track) for track in tracks["track_id"][tracks["t"] == 5].iloc[:2])
-    after = tracks[~((tracks["t"] == 5) & (tracks["track_id"] == one))]
-    labels.changes = changes(tracks, ordered(after))
+    here = tracks[tracks["t"] == 5]
+    one, two = (int(track) for track in here["track_id"].iloc[:2])
+    lineages = Lineages(tracks)
+    delete_node(lineages, int(here["id"].iloc[0]))
+    labels.changes = changes_of(lineages)
     assert one in labels.image[5]
     assert one not in labels[5]
-    swapped = tracks.copy()
-    swapped.loc[tracks["track_id"] == one, "track_id"] = two
-    swapped.loc[tracks["track_id"] == two, "track_id"] = one
-    labels.changes = changes(tracks, ordered(swapped))
+    lineages = Lineages(tracks)
+    swap(lineages, *(int(node) for node in here["id"].iloc[:2]))
+    labels.changes = changes_of(lineages)
     np.testing.assert_array_equal(labels[5] == one, labels.image[5] == two)
     np.testing.assert_array_equal(labels[5] == two, labels.image[5] == one)
 

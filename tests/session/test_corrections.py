@@ -271,6 +271,12 @@ def test_written_tracks_are_what_was_shown(session, processed):
     again = looking_at(processed)
     pd.testing.assert_frame_equal(table(again), wanted)
     assert not again.corrections.shown.key  # nothing had to be corrected to show it
+    before = session.corrections.shown
+    session.corrections.refresh()
+    after = session.corrections.shown
+    assert "tracks.zarr" in str(before.labels.path)
+    assert "linked.zarr" in str(after.labels.path)  # what changes() are changes of
+    assert after.changes.times == before.changes.times
     session.corrections.undo()
     assert session.corrections.shown.behind
     assert len(table(session)) == len(wanted) + 1

@@ -133,16 +133,18 @@ class Changes:
 
 def changes_of(lineages: Lineages) -> Changes:
     """Compare the tracks as they are corrected with the label images of the tracker; in a job."""
-    tracks, discs = {}, {}
+    tracks: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+    discs: dict[int, tuple[Disc, ...]] = {}
     for t in lineages.changed_times():
         before, now = lineages.renamed(t)
         differ = before != now
         order = np.argsort(before[differ])
         if len(order):
             tracks[t] = (before[differ][order], now[differ][order])
-    for one in lineages.drawn.itertuples():
-        disc = Disc((one.z, one.y, one.x), float(one.radius), int(one.track_id))
-        discs[int(one.t)] = (*discs.get(int(one.t), ()), disc)
+    drawn = lineages.drawn
+    columns = (drawn[name].tolist() for name in ("t", "z", "y", "x", "radius", "track_id"))
+    for t, z, y, x, radius, track in zip(*columns, strict=True):
+        discs[t] = (*discs.get(t, ()), Disc((z, y, x), radius, track))
     return Changes(tracks, discs)
 
 

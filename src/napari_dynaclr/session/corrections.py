@@ -74,6 +74,8 @@ class Corrections:
         self._waiting: deque[Callable[[], None]] = deque()
         self._busy = self._refreshing = False
         self._desk = Desk()
+        self._loaded = session.cells
+        # As they were read: what is deleted here is known again when that is undone.
         self.active = False
         self.adding = False
         self.radius = 5.0
@@ -162,6 +164,7 @@ class Corrections:
     def _moved(self) -> None:
         """Look at another FOV: what was chosen there concerns nobody here."""
         self.shown, self.queue = Corrected(), Queue()
+        self._loaded = self._session.cells
         self.adding = False
         self.a = self.b = None
         self.pair_changed.emit()
@@ -182,6 +185,7 @@ class Corrections:
         if shown.key and (shown.fov_name, shown.key) != (name, session.cells.keys.get(name)):
             self.shown = shown = Corrected()  # tracked anew
         is_ours = shown.cells is session.cells
+        self._loaded = self._loaded if is_ours else session.cells
         if not is_ours and (shown.key or name in session.cells.behind):
             self.refresh()
         self.pair_changed.emit()
@@ -194,8 +198,11 @@ class Corrections:
         One that cannot be done is not tried: it is said why.
         """
         plan = self.plans()[action]
+        options = {"replace": True} if plan.replace else {}
         if plan.possible:
-            self._queue(lambda one: getattr(one, action)(*plan.nodes), lambda _: plan.text)
+            self._queue(
+                lambda one: getattr(one, action)(*plan.nodes, **options), lambda _: plan.text
+            )
         else:
             self.said.emit(plan.text)
 
@@ -226,7 +233,7 @@ class Corrections:
 
     def replay(self) -> None:
         """Do the corrections of earlier tracks of this FOV again, on these."""
-        self._queue(lambda one: one.replay(), _replayed)
+        self._queue(lambda one: one.replay(), str)
 
     def refresh(self) -> None:
         """Show the tracks as they are corrected, where others were read meanwhile."""
@@ -253,14 +260,15 @@ class Corrections:
         then: Callable[[Any], str],
     ) -> None:
         session = self._session
-        cells, looks = session.cells, (session.colour_by, session.tasks, session.marks)
+        cells, loaded = session.cells, self._loaded
+        looks = (session.colour_by, session.tasks, session.marks)
         if what is None:
             self._refreshing = False
 
         def work() -> tuple[Any, Corrected]:
             corrector = self._desk.corrector(dataset, name, cells.keys.get(name, ""))
             found = what(corrector) if what is not None else None
-            return found, self._desk.corrected(dataset, cells, looks)
+            return found, self._desk.corrected(dataset, loaded, looks)
 
         def done(result: tuple[Any, Corrected]) -> None:
             found, after = result

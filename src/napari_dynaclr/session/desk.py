@@ -90,7 +90,7 @@ class Desk:
         dataset
             Where features are read, if cells are coloured by one.
         cells
-            What the viewer shows so far.
+            As they were read: all that is known of nodes that are deleted by now, too.
         looks
             What its cells are coloured by.
         """
@@ -102,7 +102,7 @@ class Desk:
             fov_name=one.fov.name,
             key=one.key,
             cells=after,
-            palette=paint(dataset, after, *looks) if after is not cells else None,
+            palette=paint(dataset, after, *looks),
             labels=one.source,
             changes=changes_of(one.lineages),
             behind=one.behind,

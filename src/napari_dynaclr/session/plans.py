@@ -28,10 +28,13 @@ class Plan:
     nodes
         Ids of the nodes that it is about, in the order in which the corrector takes them;
         empty where it cannot be done.
+    replace
+        Of a link: whether the earlier cell is cut from what it goes on as now.
     """
 
     text: str
     nodes: tuple[int, ...] = ()
+    replace: bool = False
 
     @property
     def possible(self) -> bool:
@@ -133,7 +136,7 @@ def _link(early: _Node, late: _Node) -> Plan:
         text += "; what it goes on as now becomes a track of its own"
     elif early.daughters:
         text += "; its daughters become tracks of their own"
-    return Plan(text, (early.id, late.id))
+    return Plan(text, (early.id, late.id), replace=not early.last or bool(early.daughters))
 
 
 def _swap(cells: Cells, fov_name: str, one: _Node, two: _Node) -> Plan:
@@ -210,14 +213,14 @@ def _before(cells: Cells, fov_name: str, node: _Node) -> int:
     """Row of the cell before a cell, in its track or its mother's; -1 if there is none."""
     if not node.first:
         return node.row - 1
-    above = cells.of_track(fov_name, node.parent) if node.parent >= 0 else ()
-    return int(above[-1]) if len(above) else -1
+    above = cells.of_track(fov_name, node.parent) if node.parent >= 0 else None
+    return int(above[-1]) if above is not None and len(above) else -1
 
 
 def _undivide(cells: Cells, fov_name: str, one: _Node) -> Plan:
     mother = one.track if one.daughters else one.parent
-    rows = cells.of_track(fov_name, mother) if mother >= 0 else ()
-    if not len(rows):
+    rows = cells.of_track(fov_name, mother) if mother >= 0 else None
+    if rows is None or not len(rows):
         return Plan(f"track {one.track} neither divides nor comes from a division")
     daughters = " and ".join(map(str, cells.daughters(fov_name, mother)))
     return Plan(
