@@ -130,6 +130,11 @@ class Corrections:
         self._session.select(rows)
         self.pair_changed.emit()
 
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """Node ids of the cells that are chosen, none, one or two."""
+        return tuple(node for node in (self.a, self.b) if node is not None)
+
     def pick(self, row: int, *, second: bool) -> None:
         """Choose the cell of a row: as the first one, or as the second."""
         node = int(self._session.cells.id[row])

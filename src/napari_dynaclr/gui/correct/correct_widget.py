@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_dynaclr.gui.correct.action_rows import TITLES, ActionRows
+from napari_dynaclr.gui.correct.action_buttons import TITLES, ActionButtons
 from napari_dynaclr.gui.correct.suspects_panel import SuspectsPanel
 from napari_dynaclr.gui.correcting import KEYS
 from napari_dynaclr.gui.layers.pair import COLOURS
@@ -61,9 +61,9 @@ class CorrectWidget(View):
         )
         self.suspects = SuspectsPanel()
         self.chosen = {name: QElidingLabel() for name in COLOURS}
-        self.rows = ActionRows()
+        self.buttons = ActionButtons()
         self.undo, self.redo = QPushButton("Undo"), QPushButton("Redo")
-        self.state = QLabel()
+        self.state = QElidingLabel()
         self.write = QPushButton("Write now")
         self.write.setToolTip(
             "Write tracks.csv and the label images. It happens by itself after a while, and "
@@ -87,9 +87,9 @@ class CorrectWidget(View):
         self.suspects.stepped.connect(bench.correcting.step)
         self.suspects.chosen.connect(bench.correcting.look_at)
         self.suspects.accepted.connect(bench.correcting.accept)
-        self.rows.acted.connect(bench.correcting.act)
-        self.rows.adding.connect(corrections.set_adding)
-        self.rows.radius.valueChanged.connect(corrections.set_radius)
+        self.buttons.acted.connect(bench.correcting.act)
+        self.buttons.adding.connect(corrections.set_adding)
+        self.buttons.radius.valueChanged.connect(corrections.set_radius)
         self.undo.clicked.connect(bench.correcting.undo)
         self.redo.clicked.connect(bench.correcting.redo)
         self.write.clicked.connect(bench.correcting.write)
@@ -108,27 +108,28 @@ class CorrectWidget(View):
         offer.addWidget(self.replay)
         inside.addWidget(self.offer)
         inside.addSpacing(4)
-        inside.addWidget(self.suspects, 1)
-        inside.addSpacing(6)
+        inside.addWidget(self.suspects)
+        inside.addSpacing(8)
         for label in self.chosen.values():
             inside.addWidget(label)
         inside.addSpacing(2)
-        inside.addWidget(self.rows)
-        inside.addSpacing(6)
+        inside.addWidget(self.buttons)
+        inside.addStretch(1)
         last = QHBoxLayout()
         last.setSpacing(6)
         last.addWidget(self.undo)
         last.addWidget(self.redo)
         last.addWidget(self.state, 1)
         last.addWidget(self.write)
-        inside.addLayout(last)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(content)
-        bottom = QHBoxLayout()
+        bottom = QVBoxLayout()
         bottom.setContentsMargins(8, 0, 8, 6)
+        bottom.setSpacing(4)
+        bottom.addLayout(last)
         bottom.addWidget(self.said)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -161,9 +162,9 @@ class CorrectWidget(View):
     def synchronise(self) -> None:
         """Show what the session holds now."""
         corrections = self.session.corrections
-        self.rows.radius.blockSignals(True)
-        self.rows.radius.setValue(corrections.radius)
-        self.rows.radius.blockSignals(False)
+        self.buttons.radius.blockSignals(True)
+        self.buttons.radius.setValue(corrections.radius)
+        self.buttons.radius.blockSignals(False)
         self.said.setText(self.session.last_said)
         self._mode_changed()
         self._show()
@@ -172,13 +173,13 @@ class CorrectWidget(View):
     def _mode_changed(self) -> None:
         corrections = self.session.corrections
         self.switch.setChecked(corrections.active)
-        self.rows.add.setChecked(corrections.adding)
+        self.buttons.add.setChecked(corrections.adding)
         self._bind()
 
     def _show(self) -> None:
         corrections = self.session.corrections
         reason = self.bench.correcting.reason
-        self.rows.show_plans(corrections.plans(), reason)
+        self.buttons.show_plans(corrections.plans(), reason)
         for (name, label), node in zip(
             self.chosen.items(), (corrections.a, corrections.b), strict=True
         ):

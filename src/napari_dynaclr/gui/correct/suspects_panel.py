@@ -62,7 +62,7 @@ class SuspectsPanel(QWidget):
         self.list.setUniformItemSizes(True)
         self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setMinimumHeight(_HEIGHT)
+        self.list.setFixedHeight(_HEIGHT)
         self.list.setAccessibleName("Suspicious places")
         # The keys of the list would be taken for its search otherwise.
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -75,13 +75,16 @@ class SuspectsPanel(QWidget):
         top.addWidget(self.heading, 1)
         top.addWidget(self.previous_button)
         top.addWidget(self.next_button)
-        top.addWidget(self.right)
+        below = QHBoxLayout()
+        below.setSpacing(6)
+        below.addWidget(self.why, 1)
+        below.addWidget(self.right)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(top)
-        layout.addWidget(self.list, 1)
-        layout.addWidget(self.why)
+        layout.addWidget(self.list)
+        layout.addLayout(below)
 
     def show_queue(self, queue: Queue, state: str) -> None:
         """Show a queue.
@@ -109,10 +112,12 @@ class SuspectsPanel(QWidget):
         self.list.setVisible(count > 0)
         self.why.setText(current.why if current is not None else "")
         self.why.setVisible(current is not None)
-        self.right.setEnabled(current is not None)
+        self.right.setVisible(current is not None)
+        for button in (self.previous_button, self.next_button):
+            button.setVisible(count > 0)
         self.next_button.setEnabled(queue.position < count - 1)
         self.previous_button.setEnabled(queue.position > 0)
 
 
 def _line(place: Suspect) -> str:
-    return f"{place.score:.2f}  {place.kind}, t={place.t}"
+    return f"{place.score:.2f}   t={place.t}   {place.why}"

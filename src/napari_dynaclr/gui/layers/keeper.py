@@ -434,12 +434,18 @@ class FovLayers:
             layer.data = found.data
             layer.editable = False  # new data make it editable again
         if found.names:
-            about = {"anchor": "upper_left", "size": 11, "translation": [0, 0, 0, 0]}
+            size = _PAIR_UM / max(scene.fov.scale[1:])
             with layer.events.blocker_all():
                 layer.border_color = found.colour
                 layer.face_color = np.zeros((len(found.names), 4))
-                layer.size = _PAIR_UM / max(scene.fov.scale[1:])
-            layer.text = {"string": found.names, "color": found.colour, **about}
+                layer.size = size
+            layer.text = {
+                "string": found.names,
+                "color": found.text,
+                "size": 12,
+                "anchor": "lower_left",
+                "translation": [0, 0, -0.35 * size, 0.4 * size],
+            }
         layer.refresh()
 
     def correct(self, changes: Changes, source: Fov, image: Callable[[], FovImage]) -> None:

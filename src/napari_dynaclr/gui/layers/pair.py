@@ -29,12 +29,15 @@ class Pair:
         (t, z, y, x) in pixels, (N, 4), all at the time point on screen.
     colour
         RGBA from 0 to 1, (N, 4).
+    text
+        RGBA of what is written beside them, (N, 4).
     names
         What is written beside each.
     """
 
     data: NDArray[np.floating]
     colour: NDArray[np.floating]
+    text: NDArray[np.floating]
     names: list[str]
 
 
@@ -49,16 +52,16 @@ def pair(session: Session) -> Pair:
     corrections, cells = session.corrections, session.cells
     places, colours, names = [], [], []
     chosen = zip(COLOURS.items(), (corrections.a, corrections.b), strict=True)
-    for (name, colour), node in chosen if corrections.active else ():
+    for (name, hexed), node in chosen if corrections.active else ():
         row = corrections.row_of(node)
         if row < 0:
             continue
         t = int(cells.t[row])
         here = t == session.frame
-        rgb = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        rgb = [int(hexed[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         places.append([session.frame, *cells.position[row]])
         colours.append([*rgb, 1.0 if here else _ELSEWHEN])
         names.append(name if here else f"{name}, t={t}")
-    return Pair(
-        np.array(places, float).reshape(-1, 4), np.array(colours, float).reshape(-1, 4), names
-    )
+    colour = np.array(colours, float).reshape(-1, 4)
+    text = np.column_stack([colour[:, :3], np.ones(len(colour))])
+    return Pair(np.array(places, float).reshape(-1, 4), colour, text, names)
