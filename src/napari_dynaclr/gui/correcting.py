@@ -69,6 +69,7 @@ class Correcting(QObject):
         self._suspects = Latest(bench.runner, self, "suspects")
         self._behind: dict[str, tuple[Dataset, int]] = {}
         self._edits = 0
+        self._drawn: object = None
         self.looking = ""
         """What to say where no suspicious places are shown."""
         self._writing = False
@@ -217,8 +218,8 @@ class Correcting(QObject):
         name = fov.name
         self._look("looking for suspicious places…")
 
-        def work(job: Job) -> pd.DataFrame:
-            return suspicious(dataset, name, job)
+        def work(_job: Job) -> pd.DataFrame:
+            return suspicious(dataset, name)
 
         def done(table: pd.DataFrame) -> None:
             if session.cells is cells and session.fov is fov:
@@ -251,7 +252,9 @@ class Correcting(QObject):
                 source,
                 lambda: FovImage(source, source.channels[0], bench.cache, bench.tell_damage),
             )
-        bench.layers.show_cells()
+        if shown.cells is not self._drawn:
+            self._drawn = shown.cells
+            bench.layers.show_cells()
         if self._session.dataset is not None and shown.behind:
             self._edits += 1
             self._behind[shown.fov_name] = (self._session.dataset, self._edits)

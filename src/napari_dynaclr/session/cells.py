@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.core.shards import read_ids, read_parts
+from napari_dynaclr.core.shards import places, read_parts
 from napari_dynaclr.core.tables import TRACK_COLUMNS
 
 if TYPE_CHECKING:
@@ -310,8 +310,8 @@ def _embedded(dataset: Dataset, fov: Fov, embedding: str, ids: NDArray[np.int64]
     workspace, result = dataset.workspace, f"embeddings.{embedding}"
     if not embedding or workspace.key(result, fov) is None or workspace.outdated(result, fov):
         return {}
-    shard = workspace.shard(embedding, fov)
-    rows, found = rows_by_id(read_ids(shard), ids), read_parts(shard)
+    found = read_parts(workspace.shard(embedding, fov))
+    rows = places(found["ids"], ids)
     return {
         "maps": {name: taken(values, rows) for name, values in found["maps"].items()},
         "predictions": {
@@ -319,17 +319,6 @@ def _embedded(dataset: Dataset, fov: Fov, embedding: str, ids: NDArray[np.int64]
             for task, (states, values) in found["predictions"].items()
         },
     }
-
-
-def rows_by_id(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Find nodes by id: the place of each wanted one among ``ids``, -1 where it is not there."""
-    if np.array_equal(ids, wanted):
-        return np.arange(len(ids))
-    if not len(ids):
-        return np.full(len(wanted), -1, np.intp)
-    order = np.argsort(ids)
-    place = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
-    return np.where(ids[order[place]] == wanted, order[place], -1)
 
 
 def taken(values: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:

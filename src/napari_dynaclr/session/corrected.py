@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.session.cells import Cells, Prediction, rows_by_id, taken
+from napari_dynaclr.core.shards import places
+from napari_dynaclr.session.cells import Cells, Prediction, taken
 from napari_dynaclr.session.frames import per_axis
 from napari_dynaclr.tracking.correction.drawing import ball
 
@@ -48,7 +49,7 @@ def with_tracks(cells: Cells, fov_name: str, tracks: pd.DataFrame) -> Cells:
     if _is_same(cells, old, tracks):
         behind = cells.behind - {fov_name}
         return replace(cells, behind=behind).index() if behind != cells.behind else cells
-    known = rows_by_id(cells.id[old], tracks["id"].to_numpy(np.int64))
+    known = places(cells.id[old], tracks["id"].to_numpy(np.int64))
 
     def spliced(values: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([values[: old.start], new.astype(values.dtype), values[old.stop :]])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.session.desk import Corrected, Desk
+from napari_dynaclr.session.desk import Corrected, Desk, replayed
 from napari_dynaclr.session.plans import Plan, plans
 from napari_dynaclr.session.suspicion import Queue
 
@@ -103,7 +103,14 @@ class Corrections:
             if active:
                 self._session.set_state("")
                 self._selected()
+                self._open()
             self.mode_changed.emit()
+
+    def _open(self) -> None:
+        """Have the corrector of the FOV opened, if there is anything to be corrected."""
+        session, fov = self._session, self._session.fov
+        if fov is not None and fov.name in session.cells.fovs and not self.shown.key:
+            self.refresh()
 
     def set_adding(self, adding: bool) -> None:
         """Have the next click add a cell, or not any more."""
@@ -191,7 +198,11 @@ class Corrections:
             self.shown = shown = Corrected()  # tracked anew
         is_ours = shown.cells is session.cells
         self._loaded = self._loaded if is_ours else session.cells
-        if not is_ours and (shown.key or name in session.cells.behind):
+        if (
+            name in session.cells.fovs
+            and not is_ours
+            and (self.active or shown.key or name in session.cells.behind)
+        ):
             self.refresh()
         self.pair_changed.emit()
 
@@ -238,7 +249,9 @@ class Corrections:
 
     def replay(self) -> None:
         """Do the corrections of earlier tracks of this FOV again, on these."""
-        self._queue(lambda one: one.replay(), str)
+        dataset = self._session.dataset
+        if dataset is not None:
+            self._queue(lambda one: replayed(dataset, one), str)
 
     def refresh(self) -> None:
         """Show the tracks as they are corrected, where others were read meanwhile."""

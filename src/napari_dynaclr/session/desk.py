@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from napari_dynaclr.session.corrected import Changes, changes_of, with_tracks
 from napari_dynaclr.session.painting import paint
 from napari_dynaclr.tracking.correction.corrector import Corrector, describe
+from napari_dynaclr.tracking.correction.replay import replay
+from napari_dynaclr.tracking.correction.suspects import suspects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,11 +114,17 @@ class Desk:
         )
 
 
-def suspicious(dataset: Dataset, fov_name: str, job: Job) -> pd.DataFrame:
+def suspicious(dataset: Dataset, fov_name: str) -> pd.DataFrame:
     """Find the suspicious places in the tracks of a FOV, as they are corrected; in a job."""
-    import pandas as pd
+    one = Corrector(dataset, fov_name)
+    return suspects(one.tracks, one.fov, looked_at=one.corrections)
 
-    return pd.DataFrame({n: [] for n in ("kind", "id", "other_id", "t", "score", "why")})
+
+def replayed(dataset: Dataset, corrector: Corrector) -> str:
+    """Repeat the corrections of earlier tracks, and say what came of it; in a job."""
+    done, left_out = replay(dataset, corrector)
+    text = f"{len(done)} correction{'s' * (len(done) != 1)} repeated"
+    return "; not possible: ".join([text, *left_out])
 
 
 def write_corrections(dataset: Dataset, fov_names: Sequence[str], job: Job) -> None:

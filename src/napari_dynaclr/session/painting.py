@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dynaclr.core.shards import feature_names, read_feature, read_ids
+from napari_dynaclr.core.shards import feature_names, places, read_feature, read_ids
 from napari_dynaclr.core.tasks import UNKNOWN, find_task
-from napari_dynaclr.session.cells import rows_by_id, taken
+from napari_dynaclr.session.cells import taken
 from napari_dynaclr.session.colours import (
     ColourBy,
     Kind,
@@ -128,6 +128,6 @@ def _feature(dataset: Dataset, cells: Cells, name: str) -> NDArray[np.float32] |
         rows = cells.rows_of(fov_name)
         if name in names:
             column = read_feature(shard, names.index(name))
-            values[rows] = taken(column, rows_by_id(read_ids(shard), cells.id[rows]))
+            values[rows] = taken(column, places(read_ids(shard), cells.id[rows]))
             found = True
     return values if found else None

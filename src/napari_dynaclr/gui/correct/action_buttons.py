@@ -124,6 +124,5 @@ class ActionButtons(QWidget):
 
 def _button(title: str, key: str) -> QPushButton:
     button = QPushButton(f"{title} ({key})")
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(140)
+    button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return button

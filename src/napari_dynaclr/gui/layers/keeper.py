@@ -442,9 +442,9 @@ class FovLayers:
             layer.text = {
                 "string": found.names,
                 "color": found.text,
-                "size": 12,
+                "size": 14,
                 "anchor": "lower_left",
-                "translation": [0, 0, -0.35 * size, 0.4 * size],
+                "translation": [0, 0, -0.3 * size, 0.62 * size],
             }
         layer.refresh()
 

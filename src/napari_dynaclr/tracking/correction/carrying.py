@@ -8,7 +8,6 @@ import numpy as np
 
 from napari_dynaclr.core.atomic import remove, write_csv
 from napari_dynaclr.core.shards import nodes, read_shard, write_shard
-from napari_dynaclr.core.tables import read_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,12 +82,15 @@ def carry_predictions(workspace: Workspace, fov: Fov, tracks: pd.DataFrame) -> N
 
     track = tracks.set_index("id")["track_id"]
     for file in sorted((workspace.path / "predictions").glob("[!.]*.csv")):
-        table = read_csv(file, "table of predictions")
+        # As text: the numbers of other FOVs stay as they are to the last digit.
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
         ours = table["fov_name"] == fov.name
-        there = table[ours & table["id"].isin(track.index)]
-        there = there.assign(track_id=there["id"].map(track)).sort_values(["track_id", "t"])
+        there = table[ours].assign(node=table["id"].astype(np.int64), t_=table["t"].astype(int))
+        there = there[there["node"].isin(track.index)]
+        there = there.assign(track=there["node"].map(track)).sort_values(["track", "t_"])
+        there["track_id"] = there["track"].astype(str)
         first = int(np.argmax(ours)) if ours.any() else 0
         before, after = table.iloc[:first], table.iloc[first:][~ours.iloc[first:]]
-        new = pd.concat([before, there, after], ignore_index=True)
+        new = pd.concat([before, there[table.columns], after], ignore_index=True)
         if not new.equals(table):
-            write_csv(file, new.astype(table.dtypes))
+            write_csv(file, new)

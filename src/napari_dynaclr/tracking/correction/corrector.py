@@ -22,6 +22,7 @@ from napari_dynaclr.tracking.correction.journal import (
     digest,
 )
 from napari_dynaclr.tracking.correction.lineages import Lineages
+from napari_dynaclr.tracking.correction.store import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.correction.draft import Edit
     from napari_dynaclr.tracking.correction.journal import Recorded
+
+_LINKS = ("cut", "swap")
+"""Actions on the links before their nodes."""
 
 
 @dataclass(frozen=True)
@@ -149,35 +153,35 @@ class Corrector:
 
     def cut(self, node: int) -> Outcome:
         """Cut the link before a node: :func:`~napari_dynaclr.tracking.correction.actions.cut`."""
-        return self._do("cut", node)
+        return self.do("cut", node)
 
     def link(self, parent: int, child: int, *, replace: bool = False) -> Outcome:
         """Link a node to a later one; ``replace``: cut what the earlier one goes on as."""
-        return self._do("link", parent, child, replace=replace)
+        return self.do("link", parent, child, replace=replace)
 
     def swap(self, one: int, other: int) -> Outcome:
         """Exchange the futures of two tracks from the time point of two nodes on."""
-        return self._do("swap", one, other)
+        return self.do("swap", one, other)
 
     def merge(self, end: int, start: int) -> Outcome:
         """Join two fragments, each given by any of its nodes; a gap may lie between."""
-        return self._do("merge", end, start)
+        return self.do("merge", end, start)
 
     def divide(self, mother: int, one: int, other: int) -> Outcome:
         """Add a division of a node into two later ones."""
-        return self._do("divide", mother, one, other)
+        return self.do("divide", mother, one, other)
 
     def undivide(self, mother: int, keep: int | None = None) -> Outcome:
         """Remove a division; the daughter ``keep`` goes on as the mother, the others do not."""
-        return self._do("undivide", mother, *([] if keep is None else [keep]))
+        return self.do("undivide", mother, *([] if keep is None else [keep]))
 
     def delete_track(self, node: int) -> Outcome:
         """Delete the whole track of a node."""
-        return self._do("delete_track", node)
+        return self.do("delete_track", node)
 
     def delete_node(self, node: int) -> Outcome:
         """Delete one node; its track goes on over the gap."""
-        return self._do("delete_node", node)
+        return self.do("delete_node", node)
 
     def accept(self, kind: str, node: int, other: int | None = None) -> Outcome:
         """Say that a suspected place is right, so that it is not asked about again.
@@ -189,9 +193,11 @@ class Corrector:
         node, other
             The place's nodes.
         """
-        return self._do(ACCEPT, node, *([] if other is None else [other]), kind=kind)
+        return self.do(ACCEPT, node, *([] if other is None else [other]), kind=kind)
 
-    def add(self, t: int, z: float, y: float, x: float, radius_um: float) -> Outcome:
+    def add(
+        self, t: int, z: float, y: float, x: float, radius_um: float, *, replays: str = ""
+    ) -> Outcome:
         """Add a cell that was missed, as a disc (in 3D a ball) where there is background.
 
         Parameters
@@ -202,6 +208,8 @@ class Corrector:
             Its centre in pixels.
         radius_um
             Its radius in um.
+        replays
+            Key of the action on other tracks that this one repeats.
 
         Raises
         ------
@@ -234,6 +242,7 @@ class Corrector:
                 (Place(self._free_id(t), -1, t, float(z), float(y), float(x)),),
                 radius=float(radius_um),
                 area=int((ball_ & (labels[where] == 0)).sum()),
+                replays=replays,
             )
             return self._record(correction, seen)
 
@@ -257,20 +266,39 @@ class Corrector:
 
         return write_corrections(self._dataset, self.fov, job)
 
-    # -- how --------------------------------------------------------------
+    def do(
+        self, action: str, *nodes: int, replace: bool = False, kind: str = "", replays: str = ""
+    ) -> Outcome:
+        """Do an action by its name.
 
-    def _do(self, name: str, *nodes: int, replace: bool = False, kind: str = "") -> Outcome:
+        Parameters
+        ----------
+        action
+            One of :data:`~napari_dynaclr.tracking.correction.actions.ACTIONS` but "add", or
+            "accept".
+        *nodes
+            Ids, in the order of the method of that name.
+        replace, kind
+            As for :meth:`link` and :meth:`accept`.
+        replays
+            Key of the action on other tracks that this one repeats.
+        """
         with self._catching_up() as seen:
-            places = tuple(self._place(node) for node in nodes)
+            rows = [self.lineages.row(node) for node in nodes]
+            links = [self.lineages.before(row) for row in rows] if action in _LINKS else []
             correction = Correction(
-                self.fov.name, self.key, name, places, replace=replace, kind=kind
+                self.fov.name,
+                self.key,
+                action,
+                tuple(self._place(row) for row in rows),
+                tuple(self._place(row) if row != NONE else None for row in links),
+                replace=replace,
+                kind=kind,
+                replays=replays,
             )
             return self._record(correction, seen)
 
-    def repeat(self, correction: Correction) -> Outcome:
-        """Do an action that has been described already, such as one of a table."""
-        with self._catching_up() as seen:
-            return self._record(correction, seen)
+    # -- how --------------------------------------------------------------
 
     def _record(self, correction: Correction, seen: list[Edit]) -> Outcome:
         """Do it in memory, then write it down; if the disk refuses, it has not been done."""
@@ -343,8 +371,7 @@ class Corrector:
         if now == workspace.corrected(self.fov):  # all that was done since has been undone
             workspace.set_head(self.fov, self.key, now)
 
-    def _place(self, node: int) -> Place:
-        row = self.lineages.row(node)
+    def _place(self, row: int) -> Place:
         names = ("id", "track_id", "t", "z", "y", "x")
         return Place(*(self.lineages.value(name, row) for name in names))
 

@@ -50,6 +50,9 @@ class Correction:
         Name of a function of :mod:`napari_dynaclr.tracking.correction.actions`, or "accept".
     places
         Its nodes, in the order that the function takes them; of "add", the new one.
+    before
+        Of "cut" and "swap": what came before each of them, None where nothing did. It says
+        whether there is on other tracks what was wrong on these.
     replace
         Of "link": what the earlier cell went on as was cut.
     radius, area
@@ -64,6 +67,7 @@ class Correction:
     made_on: str
     action: str
     places: tuple[Place, ...]
+    before: tuple[Place | None, ...] = ()
     replace: bool = False
     radius: float = 0.0
     area: int = 0
@@ -124,6 +128,7 @@ class Corrections(ActionLog[Recorded]):
     def _parse(self, entry: dict[str, Any]) -> Recorded:
         facts = dict(entry["correction"])
         facts["places"] = tuple(Place(**place) for place in facts["places"])
+        facts["before"] = tuple(place and Place(**place) for place in facts["before"])
         return Recorded(entry["key"], Correction(**facts), entry["by"], entry["date"])
 
     def _scope(self, action: Recorded) -> object:

@@ -152,6 +152,21 @@ class Lineages:
         """Row of the last node of a node's track."""
         return self.chain(row)[-1]
 
+    def node(self, track: int, t: int) -> int:
+        """Id of the node of a track at a time point.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none.
+        """
+        columns, size = self._store.columns, self._store.size
+        here = (columns["track_id"][:size] == track) & (columns["t"][:size] == t)
+        found = np.flatnonzero(here & columns["alive"][:size])
+        if not len(found):
+            raise InvalidInput(f"Track {track} has no cell at t={t}: look it up in tracks.csv.")
+        return int(columns["id"][found[0]])
+
     def ids_at(self, t: int) -> NDArray[np.int64]:
         """Ids of all nodes of a time point there have ever been, those that are gone too."""
         here = self._store.columns["t"][: self._store.size] == t
