@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.assign import assign_points
-from napari_dynaclr.tracking.nodes import frame_nodes
+from napari_dynaclr.core.cells import frame_nodes
 
 FLAT = (1.0, 1.0, 1.0)
 NAN = np.nan

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import regionprops
@@ -79,8 +78,8 @@ def test_a_link_is_doubted_where_another_cell_was_as_near():
     linked = linked.assign(z=0.0, area=9, parent_track_id=-1, label=[1, 1, 2, 2, 3, 3])
     sure = to_tracks(linked, (1.0, 0.5, 0.5)).set_index(["track_id", "t"])["reliability"]
     assert sure.between(0, 1).all()
-    assert sure[1, 1] > 0.99
-    assert sure[2, 1] == pytest.approx(0.5)
+    assert sure[1, 1] > 0.55
+    assert sure[2, 1] < 0.5
     assert (sure[[(1, 0), (2, 0), (3, 1), (4, 0)]] == 1).all()
 
 

@@ -34,7 +34,7 @@ _SUMMARY = {
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",
     "evaluate": "Measure stains, tracks, embeddings and predictions.",
-    "compare": "Train encoders in several ways, and measure them beside each other.",
+    "compare": "Measure several encoders or engines that track beside each other.",
 }
 
 

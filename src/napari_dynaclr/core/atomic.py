@@ -91,6 +91,28 @@ def replace_folder(source: Path, target: Path) -> None:
     remove(old)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, in place of what was there, without a copy of its files where possible.
+
+    The files are the same on disk where it allows that (hard links). That is safe for what
+    only ever replaces files and never writes into them, as all that this project writes is.
+    """
+    new = target.with_name(f".{target.name}.new")
+    remove(new)
+    if source.exists():
+        shutil.copytree(source, new, copy_function=_link)
+        replace_folder(new, target)
+    else:
+        remove(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that has no links
+        shutil.copy2(source, target)
+
+
 def recover_folder(source: Path, target: Path) -> None:
     """Finish :func:`replace_folder` where a crash left neither the old nor the new in place."""
     if not target.exists() and source.exists() and _old(target).exists():

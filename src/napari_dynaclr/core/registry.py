@@ -89,7 +89,9 @@ METHODS: tuple[Method, ...] = (
            "segmentation.threshold", "ThresholdParams"),
     Method("segment", "import", "Take existing label images",
            "segmentation.importing", "ImportParams"),
-    Method("track", "laptrack", "Link by assignment, with gaps and divisions",
+    Method("track", "assignment", "Link by assignment, with gaps and divisions",
+           "tracking.assignment", "AssignmentParams"),
+    Method("track", "laptrack", "LapTrack: link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
@@ -129,6 +131,8 @@ METHODS: tuple[Method, ...] = (
            "classification.linear", "LinearParams"),
     Method("evaluate", "smoothness", "Smoothness and dynamic range of the embedding",
            "evaluation.smoothness", "SmoothnessParams"),
+    Method("evaluate", "motion", "Before tracking: how cells move, and what settings suit them",
+           "evaluation.motion", "MotionParams"),
     Method("evaluate", "tracking", "Tracks against ground truth",
            "evaluation.tracking", "TrackingParams", "evaluation"),
     Method("evaluate", "classification", "Predictions against ground truth",
@@ -148,6 +152,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.stain_features", "StainFeaturesParams", "torch"),
     Method("compare", "encoders", "Encoders trained in several ways, beside each other",
            "comparison.params", "CompareParams", "torch"),
+    Method("compare", "trackers", "Engines that track, measured beside each other",
+           "comparison.trackers", "TrackersParams", "evaluation"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 

@@ -1,12 +1,12 @@
-"""From label images to nodes, and from linked nodes to tracks."""
+"""From linked nodes to tracks, and to label images numbered by them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from napari_dynaclr.core.cells import NODE_COLUMNS, frame_nodes
 from napari_dynaclr.core.tables import (
     LINK_COLUMNS,
     NODES_PER_FRAME,
@@ -18,38 +18,13 @@ from napari_dynaclr.core.tables import (
 from napari_dynaclr.tracking.reliability import reliability
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
-NODE_COLUMNS = ["t", "label", "z", "y", "x", "area"]
-"""Segmented cells: time point, label, centroid and area in pixels."""
+__all__ = ["NODE_COLUMNS", "frame_nodes", "relabel", "to_tracks"]
 
 _LOOKUP = 10_000_000
 """Labels below this are replaced through a table of that length."""
-
-
-def frame_nodes(labels: NDArray[Any], t: int) -> pd.DataFrame:
-    """Measure the cells of one time point.
-
-    Parameters
-    ----------
-    labels
-        Label image (Z, Y, X); 0 is background.
-    t
-        Time point.
-
-    Returns
-    -------
-    pandas.DataFrame
-        :data:`NODE_COLUMNS`, sorted by label.
-    """
-    where = np.nonzero(labels)
-    found, index = np.unique(labels[where], return_inverse=True)
-    area = np.bincount(index, minlength=len(found))
-    centroids = {
-        axis: np.bincount(index, weights=places, minlength=len(found)) / np.maximum(area, 1)
-        for axis, places in zip("zyx", where, strict=True)
-    }
-    return pd.DataFrame({"t": t, "label": found.astype(np.int64), **centroids, "area": area})
 
 
 def to_tracks(linked: pd.DataFrame, scale: tuple[float, float, float]) -> pd.DataFrame:
