@@ -181,6 +181,8 @@ class Corrections:
         self.a = self.b = None
         self.pair_changed.emit()
         self.queue_changed.emit()
+        if self.active:
+            self._open()
 
     def _task_changed(self) -> None:
         """Who chooses a state wants to annotate."""
