@@ -110,9 +110,9 @@ class ActionButtons(QWidget):
             why_not = f"Not now: {reason or plan.text}"
             self.buttons[name].setToolTip(f"{tip}\n{plan.text if possible else why_not}")
             if possible:
-                lines.append(f"<b>{title}</b>: {escape(plan.text)}")
+                lines.append(f"<b>{title}</b>: {escape(plan.text, quote=False)}")
         nothing = "Nothing can be corrected now: " + reason if reason else ""
-        self.effects.setText("<br>".join(lines) or escape(nothing))
+        self.effects.setText("<br>".join(lines) or escape(nothing, quote=False))
         self.add.setEnabled(not reason)
         self.add.setToolTip(
             f"Not now: {reason}"
