@@ -83,7 +83,7 @@ class Wish:
                 f"or as track@t: {len(self.cells)} given."
             )
         if (self.place is None) == (self.action == "add"):
-            what = "needs" if self.action == "add" else "takes no"
+            what = "needs a" if self.action == "add" else "takes no"
             raise InvalidInput(f"{self.where}'{self.action}' {what} place: t, y, x or t, z, y, x.")
         if self.action == ACCEPT and not self.kind:
             raise InvalidInput(f"{self.where}'{ACCEPT}' needs the kind of suspicion.")

@@ -43,7 +43,8 @@ def carry_shard(
     left = workspace.path / ".partial" / result / fov.file_name
     if left.exists():
         remove(left)
-    if workspace.made_from(result, fov).get("tracks") != key:
+    made_from = workspace.made_from(result, fov).get("tracks")
+    if made_from != key or not workspace.shard(name, fov).exists():
         return
     shard = read_shard(workspace.shard(name, fov))
     held = nodes(shard)

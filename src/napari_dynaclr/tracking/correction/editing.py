@@ -25,12 +25,13 @@ class EditParams(Params):
         "cut", "link", "swap", "merge", "divide", "undivide", "delete_track", "delete_node",
         "add", "accept", "undo", "redo",
     ] = Field(
+        "cut",
         title="Action",
         description="cut: before a cell; link: an earlier cell to a later one; swap: the futures "
-        "of two cells of a time point; merge: the end of one track with the begin of another; divide: "
-        "a mother into two daughters; undivide: a mother, and the daughter that goes on as her, if "
-        "one does; delete_track, delete_node: the track of a cell, or the cell alone; add: a cell "
-        "at a place; accept: a suspected place is right; undo, redo: the last action of the FOV.",
+        "of two cells of a time point; merge: the end of one track with the begin of another; "
+        "divide: a mother into two daughters; undivide: a mother, and the daughter that goes on as "
+        "her, if one does; delete_track, delete_node: the track of a cell, or the cell alone; add: "
+        "a cell at a place; accept: a suspected place is right; undo, redo: the last action.",
     )  # fmt: skip
     cells: tuple[str, ...] = Field(
         (),

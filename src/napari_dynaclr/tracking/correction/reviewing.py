@@ -48,5 +48,7 @@ def run(dataset: Dataset, params: SuspectsParams, job: Job) -> pd.DataFrame:
     table = pd.concat(tables, ignore_index=True).infer_objects()
     table = table.sort_values("score", ascending=False, kind="stable", ignore_index=True)
     table = table.head(params.count)[SUSPECT_COLUMNS]
-    write_csv(dataset.workspace.evaluation("suspects"), table)
+    file = dataset.workspace.evaluation("suspects")
+    if not (file.exists() and file.read_text(encoding="utf-8") == table.to_csv(index=False)):
+        write_csv(file, table)
     return table

@@ -132,6 +132,12 @@ class _Field:
         return np.flatnonzero(self.before >= 0)
 
     @cached_property
+    def same_track(self) -> NDArray[np.bool_]:
+        """Of the linked nodes, which are of the track of the node before."""
+        track = self.tracks["track_id"].to_numpy()
+        return np.asarray(track[self.linked] == track[self.before[self.linked]])
+
+    @cached_property
     def radius(self) -> float:
         """Radius of a typical cell in um; that of 40 pixels where areas are not known."""
         area = float(self.tracks["area"].median()) if "area" in self.tracks else 40.0
@@ -192,13 +198,14 @@ def _links(field: _Field, below: float) -> pd.DataFrame:
     sure = field.tracks["reliability"].to_numpy(float)
     rows = field.linked[sure[field.linked] < below]
     why = [f"this link is {sure[row]:.0%} reliable" for row in rows]
-    return _table("link", rows, field.before[rows], 1 - sure[rows], why)
+    return _table("link", rows, field.before[rows], 0.95 * (1 - sure[rows]), why)
 
 
 def _jumps(field: _Field) -> pd.DataFrame:
     middle, spread = field.typical
     far = (field.steps - middle) / spread
-    hit = far > _OUTLIER
+    # Daughters spring apart; whether it is a division is another question.
+    hit = (far > _OUTLIER) & field.same_track
     rows = field.linked[hit]
     why = [f"moved {step:.1f} um in a frame, others {middle:.1f} um" for step in field.steps[hit]]
     return _table("jump", rows, field.before[rows], far[hit] / (far[hit] + _OUTLIER), why)
@@ -215,8 +222,8 @@ def _ends(field: _Field) -> pd.DataFrame:
     to, far = _nearest(field, gone, starts, 1)
     # A cell that appears where nothing else was may be new to the plane; one that was
     # there a frame ago is a broken track.
-    appear = 0.55 + 0.35 * near
-    vanish = 0.5 + 0.35 * far
+    appear = 0.7 + 0.25 * near
+    vanish = 0.65 + 0.25 * far
     bridged = np.isin(gone, from_[from_ >= 0])
     tables = [
         _table("appears", born, from_, appear, [_end("appears", row, field) for row in from_]),
@@ -263,11 +270,12 @@ def _nearest(
 def _divisions(field: _Field) -> pd.DataFrame:
     """Judge divisions, and tracks that go on as one daughter."""
     track = field.tracks["track_id"].to_numpy()
-    born = field.linked[track[field.linked] != track[field.before[field.linked]]]
+    born = field.linked[~field.same_track]
     rows, other, score, why = [], [], [], []
     area = field.tracks["area"].to_numpy(float) if "area" in field.tracks else None
-    for mother, daughters in pd.Series(born).groupby(field.before[born]):
-        pair = daughters.to_numpy()
+    mothers = field.before[born]
+    for mother in np.unique(mothers):
+        pair = born[mothers == mother]
         if len(pair) != 2:
             found = [(0.9, f"divides into {len(pair)} daughter{'s' * (len(pair) > 1)}")]
         else:
@@ -280,10 +288,13 @@ def _divisions(field: _Field) -> pd.DataFrame:
                 found.append(
                     (1 - 1.5 / (ratio + 0.5), f"one daughter is {ratio:.1f} times the other")
                 )
-            short = min(int((track == track[one]).sum()) for one in pair)
-            ends = min(field.fov.shape[0] - 1 - int(field.t[one]) for one in pair)
-            if short <= _SHORT <= ends:
-                found.append((0.7, f"a daughter is seen for {short} frames only"))
+            lost = [
+                count
+                for one in pair
+                if (count := _lost_after(field, np.flatnonzero(track == track[one])))
+            ]
+            if lost:
+                found.append((0.75, f"a daughter is lost after {min(lost)} time points"))
         worst = max(found)
         if worst[0] >= 0.4:
             rows.append(mother)
@@ -291,6 +302,13 @@ def _divisions(field: _Field) -> pd.DataFrame:
             score.append(worst[0])
             why.append(worst[1])
     return _table("division", rows, other, np.array(score), why)
+
+
+def _lost_after(field: _Field, rows: NDArray[np.intp]) -> int:
+    """Return how many time points a track is seen for, if it is short and ends in the field."""
+    last = rows[np.argmax(field.t[rows])]
+    ends = field.t[last] == field.fov.shape[0] - 1 or field.after[last] or not field.inside[last]
+    return 0 if ends or len(rows) > _SHORT else len(rows)
 
 
 def _fragments(field: _Field) -> pd.DataFrame:
@@ -303,6 +321,6 @@ def _fragments(field: _Field) -> pd.DataFrame:
         field.tracks["track_id"].isin(short.index) & ~field.tracks.duplicated("track_id")
     )
     rows = rows[field.inside[rows]]
-    count = spans["size"].loc[field.tracks["track_id"].iloc[rows]].to_numpy()
+    count = spans["size"].loc[field.tracks["track_id"].iloc[rows]].tolist()
     why = [f"a track of {n} time point{'s' * (n > 1)}" for n in count]
-    return _table("fragment", rows, np.full(len(rows), -1), 0.8 - 0.05 * count, why)
+    return _table("fragment", rows, np.full(len(rows), -1), 0.95 - 0.05 * np.array(count), why)
