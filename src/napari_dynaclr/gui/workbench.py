@@ -394,7 +394,7 @@ class Workbench(QObject):
         if self.session.fov is None:
             return
         self.layers.readmit(_NEW_LAYERS.get(stage, set()))
-        if stage in ("segment", "track", "stain"):
+        if stage in ("segment", "track", "correct", "stain"):
             self.show_fov(self._wanted, anew=True)
         elif stage == "embed" and embedding:
             # Only when it is known is it among the choices of the form.
