@@ -14,7 +14,7 @@ import window
 if __name__ == "__main__":
     reads.main()
     patches.main()
-    tracking.main()
+    tracking.main([])
     memory.main()
     embedding.main([])
     staining.main([])

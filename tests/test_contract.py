@@ -89,6 +89,12 @@ def encoders(tmp_path_factory):
             network = build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1))
             targets = ["nuclei_prediction", "membrane_prediction"]
             save_stainer(path, network, {"target_channels": targets, "normalization": "mean-std"})
+        elif name == "cellect":
+            from napari_dynaclr.tracking.cellect.architecture import CellectConfig
+            from napari_dynaclr.tracking.cellect.checkpoint import save_cellect
+            from napari_dynaclr.tracking.cellect.model import Cellect
+
+            save_cellect(path, Cellect(CellectConfig(base=2, levels=3, embedding=8)))
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -104,7 +110,10 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    return encoders(method.name) if method.stage in ("stain", "embed") and method.extra else ""
+    takes = method.stage in ("stain", "embed") and method.extra
+    if takes or (method.stage, method.name) == ("track", "cellect"):
+        return encoders(method.name)
+    return ""
 
 
 @pytest.fixture
@@ -145,6 +154,9 @@ def settings(truth, tmp_path, weights):
             ),
             ("segment", "import"): ({"path": str(truth)}, {"name": "cell_labels"}),
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
+            ("track", "assignment"): ({}, {"max_distance": 8.0}),
+            ("track", "flow"): ({}, {"max_distance": 8.0}),
+            ("track", "cellect"): ({"weights": weights, "device": "cpu"}, {"max_gap": 0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
             ("correct", "edit"): (
                 {"action": "cut", "cells": [str(cut)]},
@@ -168,6 +180,7 @@ def settings(truth, tmp_path, weights):
             ),
             ("train", "staining"): (short, {"name": "another", "seed": 1}),
             ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
+            ("train", "cellect"): (short, {"name": "another", "seed": 1}),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (

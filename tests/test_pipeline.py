@@ -25,7 +25,7 @@ def test_steps_come_with_their_methods_and_settings(read):
     )
     assert [(s.method.stage, s.method.name) for s in steps] == [
         ("segment", "threshold"),
-        ("track", "laptrack"),
+        ("track", "assignment"),
         ("embed", "features"),
         ("project", "pca"),
     ]

@@ -87,7 +87,7 @@ def test_stages_stand_in_the_order_of_the_pipeline():
 
 def test_the_first_method_is_the_default():
     assert find_method("track") is methods("track")[0]
-    assert find_method("track").name == "laptrack"
+    assert find_method("track").name == "assignment"
     method, params = resolve("track", None)
     assert method is find_method("track")
     assert params == parse("track", None, {})
@@ -102,13 +102,13 @@ def test_unknown_methods_get_a_suggestion_or_the_list():
     assert refusal(find_method, "track", "laptrak") == (
         "There is no method of 'track' 'laptrak': did you mean 'laptrack'?"
     )
-    assert "there are laptrack, masks" in refusal(find_method, "track", "zzz")
+    assert "there are assignment, flow, laptrack" in refusal(find_method, "track", "zzz")
 
 
 def test_the_settings_of_another_stage_are_refused():
     said = refusal(resolve, "track", parse("project", "pca", {}))
     assert said.startswith("PcaParams are not the settings of a method of 'track'")
-    assert "LapTrackParams, MasksParams" in said
+    assert "AssignmentParams, FlowParams, LapTrackParams" in said
 
 
 def test_parse_refuses_values_that_are_not_allowed():

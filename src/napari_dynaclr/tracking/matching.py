@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 1000
-"""Edges that are solved together: the solver's work grows with the square of its nodes."""
+"""Pairs that are solved together: the solver's work grows with the square of its nodes."""
+_LARGE = 5000
+"""Groups of more pairs are solved by auction."""
+_PRECISION = 1e-4
+"""How far from the least an auction may leave the cost of a row, in costs of "none"."""
 
 
 def match(
@@ -23,7 +27,9 @@ def match(
     Groups of rows and columns that no pair joins are solved apart: most of them are a single
     row or column, of which the best pair is the answer. The others go to the shortest
     augmenting paths of :func:`scipy.sparse.csgraph.min_weight_full_bipartite_matching`, where
-    every row has a column of its own that stands for "none".
+    every row has a column of its own that stands for "none". Where cells are so dense that
+    whole frames hang together, an auction (Bertsekas, Ann. Oper. Res. 1988) comes within a
+    ten-thousandth of the least, in a time that grows with the pairs only.
 
     Parameters
     ----------
@@ -54,7 +60,12 @@ def match(
     simple = np.minimum(rows_in, columns_in)[of_pair] == 1
     price = cost[possible]
     chosen = _cheapest(of_pair[simple], price[simple], np.flatnonzero(simple))
-    rest = np.flatnonzero(~simple)
+    large = ~simple & (np.bincount(of_pair)[of_pair] > _LARGE)
+    if large.any():
+        # All of them at once: what is bid in one is no matter to another.
+        bought = _auction(row, column, price, np.flatnonzero(large), none)
+        chosen = np.concatenate([chosen, bought])
+    rest = np.flatnonzero(~simple & ~large)
     rest = rest[np.argsort(of_pair[rest], kind="stable")]
     parts = [chosen, *(_solve(row, column, price, part, none) for part in _batches(of_pair, rest))]
     return np.sort(possible[np.concatenate(parts)])
@@ -99,5 +110,46 @@ def _solve(
     solved_rows, solved_columns = min_weight_full_bipartite_matching(matrix)
     partner = np.empty(count, np.intp)
     partner[solved_rows] = solved_columns
+    found: NDArray[np.intp] = pairs[partner[here] == there]
+    return found
+
+
+def _auction(
+    row: NDArray[np.intp],
+    column: NDArray[np.intp],
+    price: NDArray[np.float64],
+    pairs: NDArray[np.intp],
+    none: float,
+) -> NDArray[np.intp]:
+    """Let rows bid for columns, all that have none at a time."""
+    pairs = pairs[np.lexsort((column[pairs], row[pairs]))]
+    rows, start, here = np.unique(row[pairs], return_index=True, return_inverse=True)
+    columns, there = np.unique(column[pairs], return_inverse=True)
+    rank = np.arange(len(pairs)) - start[here]
+    shape = (len(rows), int(rank.max()) + 1)
+    cost, to = np.full(shape, np.inf), np.zeros(shape, np.intp)
+    cost[here, rank], to[here, rank] = price[pairs], there
+    raised, owner = np.zeros(len(columns)), np.full(len(columns), -1)
+    bidding = np.arange(len(rows))
+    while len(bidding):
+        asked = cost[bidding] + raised[to[bidding]]
+        best = asked.argmin(axis=1)
+        own = np.arange(len(bidding))
+        least = asked[own, best]
+        asked[own, best] = np.inf
+        spare = np.minimum(asked.min(axis=1), none)
+        stays = least < none
+        bidder, wanted = bidding[stays], to[bidding, best][stays]
+        bid = raised[wanted] + (spare - least)[stays] + _PRECISION * none
+        order = np.lexsort((bidder, -bid, wanted))
+        first = np.ones(len(order), bool)
+        first[1:] = wanted[order][1:] != wanted[order][:-1]
+        won, lost = order[first], order[~first]
+        outbid = owner[wanted[won]]
+        owner[wanted[won]], raised[wanted[won]] = bidder[won], bid[won]
+        bidding = np.concatenate([bidder[lost], outbid[outbid >= 0]])
+    partner = np.full(len(rows), -1)
+    sold = np.flatnonzero(owner >= 0)
+    partner[owner[sold]] = sold
     found: NDArray[np.intp] = pairs[partner[here] == there]
     return found

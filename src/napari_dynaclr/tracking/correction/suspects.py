@@ -77,10 +77,8 @@ def suspects(
         for one in looked_at
         if one.correction.action == ACCEPT
     }
-    fresh = [
-        (kind, field.id[row]) not in accepted
-        for kind, row in zip(found["kind"], found["row"], strict=True)
-    ]
+    known = zip(found["kind"], field.id[found["row"]], strict=True)
+    fresh = np.array([place not in accepted for place in known], bool)
     found = found[fresh].sort_values("score", ascending=False, kind="stable")
     found = found.drop_duplicates("row", ignore_index=True)
     nodes = field.tracks.iloc[found["row"]].reset_index(drop=True)
