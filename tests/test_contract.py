@@ -9,16 +9,18 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 
-from napari_dynaclr import Job, open_dataset, stain
+from napari_dynaclr import Job, open_dataset, stain, track
 from napari_dynaclr.core.errors import Cancelled
 from napari_dynaclr.core.registry import METHODS, STAGES, parse
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, TRACK_COLUMNS
+from napari_dynaclr.tracking.correction.corrector import Corrector
 
 FOV = "B/1/0"
 COLUMNS = {
     "stain": ["fov_name", "t", "frame"],
     "segment": ["fov_name", "t", "cells"],
     "track": ["fov_name", *TRACK_COLUMNS],
+    "correct": ["fov_name"],
     "train": ["epoch", "loss"],
     "embed": ["fov_name", "cells", "dimensions"],
     "project": ["fov_name", "track_id", "t", "id"],
@@ -31,6 +33,7 @@ RESULTS = {
     "stain": ["stain.zarr", "progress/stain"],
     "segment": ["segmentation.zarr", "progress/segmentation"],
     "track": ["tracks.zarr", "progress/tracks"],
+    "correct": ["corrections.jsonl", "linked.zarr", "evaluation"],
     "train": ["weights"],
     "embed": ["embeddings"],
     "project": ["embeddings"],
@@ -86,6 +89,12 @@ def encoders(tmp_path_factory):
             network = build(StainerConfig(dims=(8, 16), blocks=(1, 1), decoder_blocks=1))
             targets = ["nuclei_prediction", "membrane_prediction"]
             save_stainer(path, network, {"target_channels": targets, "normalization": "mean-std"})
+        elif name == "cellect":
+            from napari_dynaclr.tracking.cellect.architecture import CellectConfig
+            from napari_dynaclr.tracking.cellect.checkpoint import save_cellect
+            from napari_dynaclr.tracking.cellect.model import Cellect
+
+            save_cellect(path, Cellect(CellectConfig(base=2, levels=3, embedding=8)))
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -101,7 +110,10 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    return encoders(method.name) if method.stage in ("stain", "embed") and method.extra else ""
+    takes = method.stage in ("stain", "embed") and method.extra
+    if takes or (method.stage, method.name) == ("track", "cellect"):
+        return encoders(method.name)
+    return ""
 
 
 @pytest.fixture
@@ -113,12 +125,22 @@ def settings(truth, tmp_path, weights):
     points.to_csv(tmp_path / "points.csv", index=False)
 
     def of(method, dataset):
+        cut = another = 0
         tracks = dataset.workspace.tracks(dataset.fovs[0]) if method.name == "iohub" else None
         if tracks is not None:
             table = tracks.assign(fov_name=FOV, cell_death_state="alive", annotator="ada")
             table.to_csv(tmp_path / "iohub.csv", index=False)
             dead = table.assign(cell_death_state="dead")
             dead.to_csv(tmp_path / "dead.csv", index=False)
+        if method.stage == "correct":
+            linked = dataset.workspace.tracks(dataset.fovs[0]).query("parent_id >= 0")["id"]
+            cut, another = linked.iloc[0], linked.iloc[-1]
+            for name, node in (("cut", cut), ("another", another)):
+                (tmp_path / f"{name}.csv").write_text(f"action,id\ncut,{node}\n")
+            if method.name in ("write", "replay"):
+                Corrector(dataset, FOV).cut(int(cut))
+            if method.name == "replay":
+                track(dataset, parse("track", "laptrack", {"max_gap": 1}))
         if method.stage == "evaluate" and method.name.startswith("stain"):
             given = {"preset": "none", "weights": weights, "device": "cpu"}
             stain(dataset, parse("stain", "cytoland", given))
@@ -134,7 +156,17 @@ def settings(truth, tmp_path, weights):
             ("segment", "threshold"): ({}, {"diameter": 14.0}),
             ("track", "assignment"): ({}, {"max_distance": 8.0}),
             ("track", "flow"): ({}, {"max_distance": 8.0}),
+            ("track", "cellect"): ({"weights": weights, "device": "cpu"}, {"max_gap": 0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
+            ("correct", "edit"): (
+                {"action": "cut", "cells": [str(cut)]},
+                {"cells": [str(another)]},
+            ),
+            ("correct", "table"): (
+                {"path": str(tmp_path / "cut.csv")},
+                {"path": str(tmp_path / "another.csv")},
+            ),
+            ("correct", "suspects"): ({"reliability": 1.0}, {"count": 3}),
             ("train", "dynaclr"): (
                 {
                     "channels": ["Sensor"],
@@ -148,6 +180,7 @@ def settings(truth, tmp_path, weights):
             ),
             ("train", "staining"): (short, {"name": "another", "seed": 1}),
             ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
+            ("train", "cellect"): (short, {"name": "another", "seed": 1}),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (
@@ -209,6 +242,7 @@ def before(one):
             gone = {
                 "segment": ("segmentation", "tracks", "embeddings", "projection", "predictions"),
                 "track": ("tracks", "embeddings", "projection", "predictions"),
+                "correct": ("embeddings", "projection", "predictions"),
                 "embed": ("embeddings", "projection", "predictions"),
                 "project": ("projection",),
                 "classify": ("predictions",),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.segmentation import segment
     from napari_dynaclr.staining import stain
     from napari_dynaclr.tracking import track
+    from napari_dynaclr.tracking.correction import correct
 
 _WHERE = {
     "open_dataset": "core.dataset",
@@ -42,6 +43,7 @@ _WHERE = {
     "stain": "staining",
     "segment": "segmentation",
     "track": "tracking",
+    "correct": "tracking.correction",
     "embed": "embedding",
     "train": "learning",
     "project": "projection",
@@ -61,6 +63,7 @@ __all__ = [
     "classify",
     "compare",
     "convert",
+    "correct",
     "embed",
     "evaluate",
     "open_dataset",

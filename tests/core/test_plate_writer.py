@@ -132,7 +132,7 @@ def test_a_crash_while_the_array_is_made_is_made_good(dataset, labels, monkeypat
     np.testing.assert_array_equal(read(dataset, "A/1/0"), labels)
 
 
-@pytest.mark.parametrize("step", ["replace_folder", "_list_position", "remove"])
+@pytest.mark.parametrize("step", ["replace_folder", "list_position", "remove"])
 def test_a_crash_while_publishing_is_made_good(dataset, labels, monkeypatch, step):
     def crash(*args):
         raise KeyboardInterrupt

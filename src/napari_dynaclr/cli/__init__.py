@@ -62,7 +62,7 @@ def _show(stage: str, result: pd.DataFrame) -> None:
         result = result[["fov_name", "t", "track_id", "y", "x", *states]].fillna("")
     if stage == "train":  # what has come out is in the last epochs
         result = result.tail(5)
-    show_table(result, limit=50 if stage in ("evaluate", *COMPOSED) else 5)
+    show_table(result, limit=50 if stage in ("correct", "evaluate", *COMPOSED) else 5)
 
 
 def _show_scores(dataset: Dataset, task: str) -> None:

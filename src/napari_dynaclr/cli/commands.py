@@ -27,6 +27,7 @@ _SUMMARY = {
     "stain": "Stain nuclei and membranes virtually, from label-free images.",
     "segment": "Find the cells of every time point.",
     "track": "Link segmented cells over time.",
+    "correct": "Put tracks right: list what is suspect, do actions, write them.",
     "embed": "Embed every tracked cell at every time point.",
     "train": "Train a network: an encoder of cells, or a stainer.",
     "project": "Map the embedding to two or more dimensions.",

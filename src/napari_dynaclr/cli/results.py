@@ -17,12 +17,20 @@ _TASK = click.option("--task", default="infection", show_default=True, help="Whi
 
 
 @click.command("export", params=[DATASET, WORKSPACE, FOV])
-@click.argument("what", type=click.Choice(["annotations", "embedding", "curve"]))
+@click.argument("what", type=click.Choice(["annotations", "embedding", "curve", "tracks"]))
 @click.argument("target", type=click.Path(path_type=Path))
 @_EMBEDDING
 @_TASK
 @click.option(
     "--state", default="", help="State to count in a curve; the task's second if not given."
+)
+@click.option(
+    "--format",
+    type=click.Choice(["ultrack", "ctc", "geff", "napari"]),
+    default="ultrack",
+    show_default=True,
+    help="Form of the tracks. ultrack: CSV, VisCy's too; ctc: masks and res_track.txt; geff: a "
+    "graph as Zarr; napari: CSV of a Tracks layer.",
 )
 def export_command(
     dataset: Path,
@@ -33,11 +41,13 @@ def export_command(
     embedding: str,
     task: str,
     state: str,
+    format: str,
 ) -> None:
     """Write results for other tools.
 
     annotations: a napari-iohub CSV; embedding: all cells as one AnnData (Zarr); curve:
-    a CSV of the fraction of cells in a state over time, per well, with its 95 % band.
+    a CSV of the fraction of cells in a state over time, per well, with its 95 % band;
+    tracks: a file or folder per FOV, in one of several forms (--format).
     """
     opened = open_selected(dataset, workspace, fov)
     if what == "annotations":
@@ -48,6 +58,11 @@ def export_command(
         from napari_dynaclr.embedding.export import export_embedding
 
         export_embedding(opened, target, embedding)
+    elif what == "tracks":
+        from napari_dynaclr.tracking.export import export_tracks
+
+        with terminal_job() as job:
+            export_tracks(opened, target, format, job)  # type: ignore[arg-type] # a Choice
     else:
         from napari_dynaclr.classification.curve import export_curve
         from napari_dynaclr.core.taskbook import read_tasks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from napari_dynaclr.core.assign import assign_points
+from napari_dynaclr.core.assign import nodes_at
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, TRACK_COLUMNS
@@ -25,8 +25,8 @@ VERSION = "1"
 
 _WHOLE = ("track_id", "t", "id", "parent_track_id", "parent_id")
 
-_REACH = 10.0
-"""How far in um the cell of a mark may be that was made on other tracks."""
+REACH = 10.0
+"""How far in um the cell of a mark, or of a correction, may be that was made on other tracks."""
 
 
 def current_annotations(dataset: Dataset) -> pd.DataFrame:
@@ -82,7 +82,7 @@ def _with_nodes(
     if fov is None or key is None:
         yield from ((name, _as_marked(mark), mark, action) for _, _, mark, action in entries)
         return
-    tracks = dataset.workspace.tracks(fov)[TRACK_COLUMNS]
+    tracks = dataset.workspace.tracks(fov, behind=True)[TRACK_COLUMNS]
     here = tracks[tracks["id"].isin([node for _, node, _, _ in entries])]
     nodes: dict[Any, dict[Any, Any]] = here.set_index("id", drop=False).to_dict("index")
     for _, node, mark, action in entries:
@@ -153,7 +153,7 @@ def _nodes(dataset: Dataset, name: str, marks: list[Mark]) -> tuple[list[int], l
     ids = [mark.id for mark in marks]
     moved = [key is not None and mark.made_on != key for mark in marks]
     if fov is not None and any(moved):
-        tracks = dataset.workspace.tracks(fov)
+        tracks = dataset.workspace.tracks(fov, behind=True)
         places = [i for i, was_moved in enumerate(moved) if was_moved]
         nearest = _nearest(dataset, fov, tracks, [marks[i] for i in places])
         for i, node in zip(places, nearest, strict=True):
@@ -168,18 +168,10 @@ def _as_marked(mark: Mark) -> dict[str, Any]:
 
 def _nearest(dataset: Dataset, fov: Fov, tracks: pd.DataFrame, marks: list[Mark]) -> list[int]:
     """Return the id of the node at each mark's place, -1 where there is none."""
-    found = np.full(len(marks), -1)
     times = np.array([mark.t for mark in marks])
-    labels = dataset.workspace.labels("tracks", fov)
-    inside = sorted({int(t) for t in times if t < fov.shape[0]})
-    for t, frame in labels.frames(["labels"], inside, allow_empty=True):
-        here = np.flatnonzero(times == t)
-        points = np.array([[marks[i].z, marks[i].y, marks[i].x] for i in here])
-        nodes = tracks[tracks["t"] == t]
-        track = assign_points(points, frame[0], nodes, fov.scale, _REACH)
-        ids = dict(zip(nodes["track_id"], nodes["id"], strict=True))
-        found[here] = [ids.get(int(one), -1) for one in track]
-    return [int(node) for node in found]
+    points = np.array([[mark.z, mark.y, mark.x] for mark in marks])
+    labels = dataset.workspace.labels("tracks", fov, behind=True)
+    return [int(node) for node in nodes_at(labels, tracks, times, points, REACH)]
 
 
 def write_annotations(dataset: Dataset) -> None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.fov import Fov
+
 
 def assign_points(
     points: NDArray[np.floating],
@@ -61,6 +63,44 @@ def assign_points(
         if distance <= radius:
             result[i] = tracks[nearest]
     return result
+
+
+def nodes_at(
+    labels: Fov,
+    tracks: pd.DataFrame,
+    times: NDArray[np.integer],
+    points: NDArray[np.floating],
+    radius: float,
+) -> NDArray[np.int64]:
+    """Find the nodes at places of several time points, each frame read once.
+
+    Parameters
+    ----------
+    labels
+        Label images of a FOV by track id.
+    tracks
+        Its tracks table.
+    times
+        Time point of each place, (N,); those after the last one have no node.
+    points
+        Places (z, y, x) in pixels, (N, 3).
+    radius
+        Reach in um for places that hit no label.
+
+    Returns
+    -------
+    numpy.ndarray
+        Node id of each place, -1 where there is none, (N,).
+    """
+    found = np.full(len(times), -1, np.int64)
+    inside = sorted({int(t) for t in times if t < labels.shape[0]})
+    for t, frame in labels.frames(["labels"], inside, allow_empty=True):
+        here = np.flatnonzero(times == t)
+        nodes = tracks[tracks["t"] == t]
+        track = assign_points(points[here], frame[0], nodes, labels.scale, radius)
+        ids = dict(zip(nodes["track_id"], nodes["id"], strict=True))
+        found[here] = [ids.get(int(one), -1) for one in track]
+    return found
 
 
 def _under(point: NDArray[np.floating], labels: NDArray[Any], known: set[int]) -> int:

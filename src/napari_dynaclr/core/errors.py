@@ -55,13 +55,19 @@ class MissingInput(DynaclrError):
         The FOV concerned, if it is missing for one only.
     old
         Whether it is there, but made from something that has been made anew since.
+    behind
+        Whether it is there, but without the corrections that people have made since.
     """
 
-    def __init__(self, what: str, made_by: str, where: str = "", *, old: bool = False) -> None:
+    def __init__(
+        self, what: str, made_by: str, where: str = "", *, old: bool = False, behind: bool = False
+    ) -> None:
         self.what, self.made_by, self.where = what, made_by, where
         place = f" for FOV {where}" if where else ""
         super().__init__(
-            f"Out of date{place}: {what}, for an earlier stage has been run again since. "
+            f"Corrections are not in the {what}{place} yet: run '{made_by}' first."
+            if behind
+            else f"Out of date{place}: {what}, for an earlier stage has been run again since. "
             f"Run '{made_by}' again."
             if old
             else f"No {what} found{place}: run '{made_by}' first."

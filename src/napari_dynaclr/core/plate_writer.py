@@ -255,7 +255,7 @@ class FovWriter:
             self._workspace.forget(self._result, self._fov)
             # Metadata last: a plate never lists a FOV that is not there.
             replace_folder(self._image, plate / self._fov.name)
-            _list_position(plate, self._fov)
+            list_position(plate, self._fov)
         key = f"{self._key}{_WITHOUT}{','.join(map(str, missing))}" if missing else self._key
         self._workspace.mark_complete(self._result, self._fov, key, self._inputs)
         if not missing:
@@ -282,7 +282,7 @@ def is_without(published: str | None, key: str) -> bool:
 _STRAY = re.compile(r"\.[0-9a-f]{32}\.partial$")
 
 
-def _list_position(plate: Path, fov: Fov) -> None:
+def list_position(plate: Path, fov: Fov) -> None:
     """Enter a FOV in the metadata of its plate and well, creating them as needed."""
     row, column, name = fov.name.split("/")
     path = f"{row}/{column}"

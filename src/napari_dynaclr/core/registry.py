@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _ROOT = "napari_dynaclr"
-_SHARED = {"train": "learning"}
-"""Stages with methods in several packages, and where their verb is."""
+_ELSEWHERE = {"train": "learning", "correct": "tracking.correction"}
+"""Stages whose verb is not in the package that the methods' first names say."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Method:
 
     def verb(self) -> Callable[..., Any]:
         """Import the function that runs the method's stage."""
-        package = _SHARED.get(self.stage, self.module.partition(".")[0])
+        package = _ELSEWHERE.get(self.stage, self.module.partition(".")[0])
         found: Callable[..., Any] = getattr(import_module(f"{_ROOT}.{package}"), self.stage)
         return found
 
@@ -95,14 +95,34 @@ METHODS: tuple[Method, ...] = (
            "tracking.flow", "FlowParams"),
     Method("track", "laptrack", "LapTrack: link by assignment, with gaps and divisions",
            "tracking.laptrack", "LapTrackParams"),
+    Method("track", "ultrack", "Joint segmentation and tracking, from nuclei and membranes (ultrack)",
+           "tracking.ultrack", "UltrackParams", "ultrack"),
+    Method("track", "trackastra", "Link by a transformer that has learned how cells move (Trackastra)",
+           "tracking.trackastra", "TrackastraParams", "trackastra"),
+    Method("track", "cellect", "CELLECT: link, or find and link, by contrastive embeddings",
+           "tracking.cellect.method", "CellectParams", "torch"),
+    Method("track", "import", "Tracks of another tool: ultrack, CTC, GEFF, TrackMate, napari",
+           "tracking.importing", "ImportTracksParams"),
     Method("track", "masks", "Labels already carry track ids",
            "tracking.masks", "MasksParams"),
+    Method("correct", "write", "Bring the tracks up to date with what was corrected",
+           "tracking.correction.pending", "WriteParams"),
+    Method("correct", "edit", "One action: cut, link, swap, merge, divide, delete, add, undo",
+           "tracking.correction.editing", "EditParams"),
+    Method("correct", "table", "Actions from a table",
+           "tracking.correction.tables", "TableParams"),
+    Method("correct", "replay", "Repeat on new tracks what was corrected before",
+           "tracking.correction.replaying", "ReplayParams"),
+    Method("correct", "suspects", "List the places that are likely to be wrong",
+           "tracking.correction.reviewing", "SuspectsParams"),
     Method("train", "dynaclr", "DynaCLR: an encoder, by contrast of cells and times",
            "embedding.training.contrastive", "ContrastiveParams", "torch"),
     Method("train", "staining", "Virtual staining: a network, from paired channels",
            "staining.training.paired", "PairedParams", "torch"),
     Method("train", "fcmae", "FCMAE: pre-training on label-free images alone",
            "staining.training.masked", "MaskedParams", "torch"),
+    Method("train", "cellect", "CELLECT: a tracker, from centre points",
+           "tracking.cellect.training.params", "CellectTrainingParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",

@@ -60,11 +60,15 @@ def stain_inputs(dataset: Dataset, fov: Fov, channels: Iterable[str]) -> dict[st
 
 
 def pending(dataset: Dataset, result: str, keys: dict[str, str]) -> tuple[list[Fov], list[Fov]]:
-    """Split a dataset's FOVs into those done under the same key and those to do."""
+    """Split a dataset's FOVs into those done under the same key and those to do.
+
+    Where cells were added or deleted since, it is to be done again.
+    """
     done: list[Fov] = []
     todo: list[Fov] = []
     for fov in dataset.fovs:
         same = dataset.workspace.key(result, fov) == keys[fov.name]
+        same = same and not dataset.workspace.edited(result, fov)
         if same:
             dataset.workspace.tidy(result, fov)
         (done if same else todo).append(fov)

@@ -117,8 +117,8 @@ def read_parts(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``maps``: by method, (cells, dimensions); ``predictions``: by task, the states
-        and their probabilities (cells, states).
+        ``ids``: of the nodes, (cells,); ``maps``: by method, (cells, dimensions);
+        ``predictions``: by task, the states and their probabilities (cells, states).
     """
     import anndata as ad
     import numpy as np
@@ -138,7 +138,27 @@ def read_parts(path: Path) -> dict[str, Any]:
         elif name == f"predicted_{task}_proba":
             states = np.asarray(ad.io.read_elem(group[f"uns/predicted_{task}_classes"]))
             predictions[task] = (tuple(map(str, states)), np.asarray(held[name], np.float32))
-    return {"maps": maps, "predictions": predictions}
+    return {"ids": np.asarray(group["obs/id"], np.int64), "maps": maps, "predictions": predictions}
+
+
+def places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return where each of the wanted ids is among the ids, -1 where it is not, (N,)."""
+    import numpy as np
+
+    if not len(ids):
+        return np.full(len(wanted), -1, np.intp)
+    order = np.argsort(ids)
+    found = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
+    return np.where(ids[found] == wanted, found, -1)
+
+
+def read_ids(path: Path) -> NDArray[np.int64]:
+    """Read the ids of a shard's nodes, (cells,)."""
+    import numpy as np
+    import zarr
+
+    recover_folder(_unfinished(path), path)
+    return np.asarray(zarr.open_array(path / "obs" / "id", mode="r")[:], np.int64)
 
 
 def read_feature(path: Path, column: int) -> NDArray[np.float32]:

@@ -44,7 +44,7 @@ class Preset:
     name
         What users call them.
     use
-        What they are for: "embed" cells, "stain" images, or "imagenet".
+        What they are for: to "embed" or "track" cells, "stain" images, or "imagenet".
     url
         Where the file is: an address, or "package:" and its path in this package.
     network
@@ -55,7 +55,7 @@ class Preset:
     """
 
     name: str
-    use: Literal["embed", "stain", "imagenet"]
+    use: Literal["embed", "stain", "track", "imagenet"]
     url: str
     network: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -115,6 +115,14 @@ PRESETS = {
                 "voxel_size": (None, 0.55, 0.55),
                 "patch_size": 128,
             },
+        ),
+        # Trained on a simulated plate by `make weights`; its file says all else.
+        Preset(
+            "simulated-tracker",
+            "track",
+            f"{_PACKAGED}sample/tracker.safetensors",
+            "cellect",
+            {"source_channel": "Nuclei"},
         ),
         Preset(
             "VSCyto2D",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from napari_dynaclr.core.atomic import remove, write_text
+from napari_dynaclr.core.atomic import recover_folder, remove, write_text
 from napari_dynaclr.core.errors import InvalidInput, MissingInput, storage_errors
 from napari_dynaclr.core.fov import Fov
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
+
+AHEAD = "ahead"
+"""Stands for corrections that have never been written into the tracks."""
 
 ELSEWHERE = "choose another folder with --workspace"
 """What to do where the workspace cannot be written to."""
@@ -140,11 +143,14 @@ class Workspace:
 
     def outdated(self, result: str, fov: Fov) -> bool:
         """Whether a result was made from another earlier result than is there now."""
-        made_from = self._entry(result, fov).get("inputs", {})
         return any(
             self.key(name, fov) != key or self.outdated(name, fov)
-            for name, key in dict(made_from).items()
+            for name, key in self.made_from(result, fov).items()
         )
+
+    def made_from(self, result: str, fov: Fov) -> dict[str, str]:
+        """Keys of the earlier results that the result of a FOV was made from, by name."""
+        return dict(self._entry(result, fov).get("inputs", {}))
 
     def require(self, result: str, fov: Fov, what: str, made_by: str) -> str:
         """Return :meth:`key` of an input.
@@ -152,13 +158,16 @@ class Workspace:
         Raises
         ------
         MissingInput
-            If that result is not there, or an earlier stage has been run again since.
+            If that result is not there, or an earlier stage has been run again since; of
+            tracks, also if corrections made since are not in them yet.
         """
         key = self.key(result, fov)
         if key is None:
             raise MissingInput(what, made_by, fov.name)
         if self.outdated(result, fov):
             raise MissingInput(what, made_by, fov.name, old=True)
+        if result == "tracks" and self.behind(fov):
+            raise MissingInput(what, "correct", fov.name, behind=True)
         return key
 
     def mark_complete(
@@ -177,6 +186,54 @@ class Workspace:
         """
         entry = {"key": key, "inputs": inputs or {}, "finished": now()}
         write_text(self._ledger(result, fov), json.dumps(entry, indent=2) + "\n")
+
+    def amend(self, result: str, fov: Fov, **facts: object) -> None:
+        """Note facts of a published result, which is then as new; a None takes a fact away.
+
+        Parameters
+        ----------
+        result, fov
+            What is complete.
+        **facts
+            By name; what JSON can hold.
+        """
+        entry = {**self._entry(result, fov), **facts, "finished": now()}
+        entry = {name: fact for name, fact in entry.items() if fact is not None}
+        write_text(self._ledger(result, fov), json.dumps(entry, indent=2) + "\n")
+
+    def edited(self, result: str, fov: Fov) -> bool:
+        """Whether cells were taken from a result, or are missing in it, since it was made."""
+        return bool(self._entry(result, fov).get("edited"))
+
+    # -- corrections of tracks ---------------------------------------------
+
+    def _heads(self, fov: Fov) -> Path:
+        return self.path / "progress" / "tracks" / f"{fov.file_name}.corrected.json"
+
+    def heads(self, fov: Fov) -> dict[str, str]:
+        """Which corrections the tracks of a FOV should have, by the key of the tracks.
+
+        A digest of them; :data:`AHEAD` where there are others than were ever written.
+        """
+        try:
+            return dict(json.loads(self._heads(fov).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+
+    def set_head(self, fov: Fov, key: str, digest: str) -> None:
+        """Note which corrections the tracks under a key should have."""
+        heads = self.heads(fov)
+        if heads.get(key) != digest:
+            write_text(self._heads(fov), json.dumps({**heads, key: digest}, indent=2) + "\n")
+
+    def corrected(self, fov: Fov) -> str:
+        """Digest of the corrections that are in the tracks of a FOV; "" if there are none."""
+        return str(self._entry("tracks", fov).get("corrections", ""))
+
+    def behind(self, fov: Fov) -> bool:
+        """Whether the tracks of a FOV lack corrections that were made, or have some undone."""
+        head = self.heads(fov).get(self.key("tracks", fov) or "")
+        return head is not None and head != self.corrected(fov)
 
     @contextmanager
     def claim(self, result: str, fov: Fov) -> Iterator[None]:
@@ -258,8 +315,15 @@ class Workspace:
         """Tracks table of a FOV, beside its label image."""
         return self.plate("tracks") / fov.name / "tracks.csv"
 
-    def labels(self, result: str, fov: Fov) -> Fov:
+    def labels(self, result: str, fov: Fov, *, behind: bool = False) -> Fov:
         """Label images of a FOV: those of "segmentation", or of "tracks" by track id.
+
+        Parameters
+        ----------
+        result, fov
+            Which.
+        behind
+            Take tracks as they are on disk, also where corrections are not in them yet.
 
         Raises
         ------
@@ -270,21 +334,43 @@ class Workspace:
             "segmentation": ("segmented cells", "segment"),
             "tracks": ("tracks", "track"),
         }[result]
-        self.require(result, fov, what, made_by)
+        self._require_readable(result, fov, what, made_by, behind)
         return Fov(self.plate(result) / fov.name, fov.name)
 
-    def tracks(self, fov: Fov) -> pd.DataFrame:
+    def tracks(self, fov: Fov, *, behind: bool = False) -> pd.DataFrame:
         """Tracks table of a FOV.
+
+        Parameters
+        ----------
+        fov
+            The FOV.
+        behind
+            Take it as it is on disk, also where corrections are not in it yet.
 
         Raises
         ------
         MissingInput
-            If the FOV has not been tracked.
+            If the FOV has not been tracked, or corrections are not in its tracks yet.
         """
         from napari_dynaclr.core.tables import read_tracks
 
-        self.require("tracks", fov, "tracks", "track")
+        self._require_readable("tracks", fov, "tracks", "track", behind)
         return read_tracks(self.tracks_csv(fov))
+
+    def _require_readable(
+        self, result: str, fov: Fov, what: str, made_by: str, behind: bool
+    ) -> None:
+        if not (behind and result == "tracks" and self.behind(fov)):
+            self.require(result, fov, what, made_by)
+            return
+        if self.outdated(result, fov):
+            raise MissingInput(what, made_by, fov.name, old=True)
+        # Killed while corrections were put in the place of what was there.
+        recover_folder(self.correcting(fov), self.plate("tracks") / fov.name)
+
+    def correcting(self, fov: Fov) -> Path:
+        """Folder in which the tracks of a FOV are corrected, before they are published."""
+        return self._partial("corrections", fov) / "image"
 
     def shard(self, embedding: str, fov: Fov) -> Path:
         """AnnData shard of a FOV."""
@@ -311,6 +397,11 @@ class Workspace:
     def journal(self) -> Path:
         """The append-only journal of annotations."""
         return self.path / "annotations.jsonl"
+
+    @property
+    def corrections(self) -> Path:
+        """The append-only journal of corrections of tracks."""
+        return self.path / "corrections.jsonl"
 
     @property
     def annotations_csv(self) -> Path:

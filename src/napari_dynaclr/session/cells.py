@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.core.shards import read_parts
+from napari_dynaclr.core.shards import places, read_parts
 from napari_dynaclr.core.tables import TRACK_COLUMNS
 
 if TYPE_CHECKING:
@@ -247,8 +247,10 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
     if not tracked:
         return Cells()
     parts = [
-        (fov, workspace.tracks(fov), _embedded(dataset, fov, embedding))
+        (fov, tracks, _embedded(dataset, fov, embedding, tracks["id"].to_numpy(np.int64)))
         for fov in job.track(tracked, "read tracks and maps")
+        # Corrections that are not in them yet are another matter: see session/corrections.py.
+        for tracks in [workspace.tracks(fov, behind=True)]
     ]
     tables = [tracks for _, tracks, _ in parts]
     counts = [len(tracks) for tracks in tables]
@@ -295,12 +297,31 @@ def _rank(name: str) -> tuple[int, str]:
     return (MAPS.index(name) if name in MAPS else len(MAPS), name)
 
 
-def _embedded(dataset: Dataset, fov: Fov, embedding: str) -> dict[str, Any]:
-    """Read maps and predictions of a FOV; nothing where it is not embedded or out of date."""
+def _embedded(dataset: Dataset, fov: Fov, embedding: str, ids: NDArray[np.int64]) -> dict[str, Any]:
+    """Read maps and predictions of a FOV; nothing where it is not embedded or out of date.
+
+    They are of its nodes, in their order: NaN of those that were added since.
+    """
     workspace, result = dataset.workspace, f"embeddings.{embedding}"
     if not embedding or workspace.key(result, fov) is None or workspace.outdated(result, fov):
         return {}
-    return read_parts(workspace.shard(embedding, fov))
+    found = read_parts(workspace.shard(embedding, fov))
+    if np.array_equal(found["ids"], ids):
+        return found
+    if not len(found["ids"]):
+        return {}
+    place = places(found["ids"], ids)
+
+    def of_nodes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(place[:, None] >= 0, values[place], np.float32(np.nan))
+
+    return {
+        "maps": {name: of_nodes(values) for name, values in found["maps"].items()},
+        "predictions": {
+            task: (states, of_nodes(values))
+            for task, (states, values) in found["predictions"].items()
+        },
+    }
 
 
 def _joined(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dynaclr.core.shards import feature_names, read_feature
+from napari_dynaclr.core.shards import feature_names, places, read_feature, read_ids
 from napari_dynaclr.core.tasks import UNKNOWN, find_task
 from napari_dynaclr.session.colours import (
     ColourBy,
@@ -123,7 +123,8 @@ def _feature(dataset: Dataset, cells: Cells, name: str) -> NDArray[np.float32] |
         rows = cells.rows_of(fov_name)
         if name in names:
             column = read_feature(shard, names.index(name))
-            if len(column) == rows.stop - rows.start:
-                values[rows] = column
+            place = places(read_ids(shard), cells.id[rows])  # some were added since, or deleted
+            if len(column) and (place >= 0).any():
+                values[rows] = np.where(place >= 0, column[place], np.float32(np.nan))
                 found = True
     return values if found else None

@@ -77,6 +77,7 @@ class Kind(Enum):
     ENCODER = "encoder"
     STAINER = "stainer"
     PRETRAINED = "pre-trained network"
+    TRACKER = "tracker"
     UNKNOWN = "network"
 
 
@@ -86,6 +87,8 @@ def kind_of(path: Path) -> Kind:
     stainer = about.get("stainer")
     if isinstance(stainer, dict):
         return Kind.PRETRAINED if stainer.get("pretraining") else Kind.STAINER
+    if about.get("kind") == "cellect":
+        return Kind.TRACKER
     return Kind.ENCODER if "backbone" in about else Kind.UNKNOWN
 
 
@@ -95,7 +98,7 @@ class Trained:
 
     Attributes
     ----------
-    encoders, stainers, pretrained
+    encoders, stainers, pretrained, trackers
         Of each :class:`Kind`. Of a file that does not say what it is, reading it will tell:
         it is among encoders and stainers.
     """
@@ -103,6 +106,7 @@ class Trained:
     encoders: tuple[str, ...] = ()
     stainers: tuple[str, ...] = ()
     pretrained: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
 
 
 def trained(workspace: Workspace) -> Trained:
@@ -115,7 +119,10 @@ def trained(workspace: Workspace) -> Trained:
         return tuple(path for path, kind in kinds.items() if kind in wanted)
 
     return Trained(
-        of(Kind.ENCODER, Kind.UNKNOWN), of(Kind.STAINER, Kind.UNKNOWN), of(Kind.PRETRAINED)
+        of(Kind.ENCODER, Kind.UNKNOWN),
+        of(Kind.STAINER, Kind.UNKNOWN),
+        of(Kind.PRETRAINED),
+        of(Kind.TRACKER),
     )
 
 

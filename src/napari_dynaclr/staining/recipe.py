@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import Level
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from napari_dynaclr.learning.recipe import Recipe as BaseRecipe
 
 Normalization = Literal["mean-std", "median-iqr", "none"]
 """How source images are normalised: less one statistic, over the other."""
@@ -18,7 +16,7 @@ Normalization = Literal["mean-std", "median-iqr", "none"]
 Size = Annotated[float, Field(gt=0)]
 
 
-class Recipe(BaseModel):
+class Recipe(BaseRecipe):
     """How images were made for a stainer's training; None where that is not known.
 
     Attributes
@@ -37,37 +35,12 @@ class Recipe(BaseModel):
         Width and height of a patch in training, pixels. It takes images of any size.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     source_channels: tuple[str, ...] | None = None
     target_channels: tuple[str, ...] | None = None
     normalization: Normalization | None = None
     statistics: Level | None = None
     voxel_size: tuple[Size | None, Size, Size] | None = None
     patch_size: int | None = Field(None, ge=1)
-
-    @classmethod
-    def of(cls, about: Mapping[str, Any], source: str) -> Recipe:
-        """Take a recipe from what a file or a preset says.
-
-        Raises
-        ------
-        InvalidInput
-            If it says nonsense.
-        """
-        try:
-            return cls.model_validate(dict(about))
-        except ValidationError as error:
-            field = error.errors()[0]["loc"][0]
-            raise InvalidInput(
-                f"{source} says something wrong about its {field}: save the weights again."
-            ) from None
-
-    def over(self, other: Recipe) -> Recipe:
-        """Return this recipe, with what it does not know from the other one."""
-        return Recipe.model_validate(
-            {**other.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)}
-        )
 
     def names_of(self, count: int) -> tuple[str, ...]:
         """Return names of the channels that a stainer gives, also where they are not known.

@@ -72,7 +72,7 @@ class Linked:
         ``t``, ``label``, ``z``, ``y``, ``x``, ``area``, ``track_id`` (from 1) and
         ``parent_track_id`` (-1 for none). With ``reliability``, where the method has one:
         how sure the link to the node before is, 0 to 1; what it says of nodes without a
-        link does not matter.
+        link does not matter. With ``id``, where nodes are known by one elsewhere.
     labels
         The label images that ``nodes`` stand for, read by time points, where the method has
         found cells of its own; else they are the segmented ones.

@@ -33,8 +33,8 @@ def to_tracks(linked: pd.DataFrame, scale: tuple[float, float, float]) -> pd.Dat
     Parameters
     ----------
     linked
-        Nodes with ``track_id`` and ``parent_track_id`` (-1 for none), and ``reliability`` where
-        the method gives one.
+        Nodes with ``track_id`` and ``parent_track_id`` (-1 for none), and ``reliability`` and
+        ``id`` where the method gives them.
     scale
         Voxel size (z, y, x) in um.
 
@@ -46,10 +46,11 @@ def to_tracks(linked: pd.DataFrame, scale: tuple[float, float, float]) -> pd.Dat
         track.
     """
     table = linked.sort_values(["track_id", "t"], ignore_index=True)
-    number = table["label"]
-    if number.max() >= NODES_PER_FRAME:  # the labels of other tools may be any 32-bit number
-        number = table.groupby("t")["label"].rank().astype(np.int64)
-    table["id"] = node_id(table["t"], number)
+    if "id" not in table:
+        number = table["label"]
+        if number.max() >= NODES_PER_FRAME:  # the labels of other tools may be any 32-bit number
+            number = table.groupby("t")["label"].rank().astype(np.int64)
+        table["id"] = node_id(table["t"], number)
     table["parent_id"] = parent_ids(table)
     known = "reliability" in table
     sure = table["reliability"] if known else reliability(table, scale)

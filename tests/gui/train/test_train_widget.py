@@ -15,6 +15,7 @@ from napari_dynaclr.core import device
 from napari_dynaclr.core.registry import find_method
 from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.steps.stage_widgets import EmbedAndProjectWidget
+from napari_dynaclr.gui.steps.step_widget import StepPanel
 from napari_dynaclr.gui.train.learning_panel import NOTHING
 from napari_dynaclr.gui.train.train_widget import TrainWidget
 from napari_dynaclr.gui.workbench import Workbench
@@ -319,13 +320,14 @@ def test_there_is_a_training_of_each_kind_to_choose(empty, dataset, qtbot, monke
         "dynaclr",
         "staining",
         "fcmae",
+        "cellect",
     ]
     names = {}
     for i in range(panel.method.count()):
         panel.method.setCurrentIndex(i)
         assert panel.run_button.isEnabled(), panel.form.problem()
         names[panel.method_name] = panel.form.values()["name"]
-    assert len(set(names.values())) == 3, "none overwrites what another has made"
+    assert len(set(names.values())) == 4, "none overwrites what another has made"
 
 
 def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch):
@@ -337,6 +339,7 @@ def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch)
         "e": {"backbone": "convnext_tiny"},
         "s": {"stainer": {"kind": "fcmae"}},
         "p": {"stainer": {"kind": "fcmae", "pretraining": True}},
+        "t": {"kind": "cellect"},
     }
     for name, about in kinds.items():
         metadata = {"napari_dynaclr": json.dumps(about)}
@@ -344,7 +347,7 @@ def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch)
     bench = show(empty, qtbot, dataset.root, "B/1/0", dataset.workspace.path)
     widget = shown(bench, qtbot)
     panel, offered = widget.step, {}
-    for method in ("dynaclr", "staining"):
+    for method in ("dynaclr", "staining", "cellect"):
         panel.method.setCurrentIndex(panel.method.findData(method))
         combo = panel.form._editors["start_from"]._combo
         offered[method] = [Path(combo.itemText(i)).stem for i in range(combo.count())]
@@ -352,6 +355,9 @@ def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch)
     assert not {"s", "p", "VSCyto2D"} & set(offered["dynaclr"])
     assert {"s", "p", "VSCyto2D"} <= set(offered["staining"])
     assert not {"e", "DynaCLR-DENV-VS+Ph"} & set(offered["staining"])
+    assert "t" in offered["cellect"]
+    assert not {"e", "s", "p", "VSCyto2D"} & set(offered["cellect"])
+    assert "t" not in {*offered["dynaclr"], *offered["staining"]}
 
 
 def test_what_the_network_makes_of_a_patch_is_shown_and_stays(bench, training, qtbot):
@@ -397,6 +403,7 @@ def finished(bench, training, qtbot, about):
         ({"backbone": "convnext_tiny"}, "Encoder: ", "Embed with it"),
         ({"stainer": {"kind": "unext2"}}, "Stainer: ", "Stain with it"),
         ({"stainer": {"pretraining": True}}, "Pre-trained network: ", "Fine-tune from it"),
+        ({"kind": "cellect", "base": 8}, "Tracker: ", "Track with it"),
     ],
 )
 def test_what_can_be_done_next_goes_by_what_was_trained(bench, training, qtbot, about, said, offer):
@@ -414,6 +421,26 @@ def test_a_pre_trained_network_is_proposed_to_the_training_of_stainers(bench, tr
     qtbot.mouseClick(widget.learning.use_button, LEFT)
     file = bench.session.dataset.workspace.trained("mine")
     assert wanted == [("train", {"method": "staining", "start_from": str(file)})]
+
+
+def test_its_tracker_is_tracked_with_in_one_click(fresh_bench, training, qtbot, idle, monkeypatch):
+    monkeypatch.setattr(device, "find_spec", lambda _name: True)
+    bench, window = fresh_bench, fresh_bench.viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-dynaclr", "Train")
+    training.about = {"kind": "cellect"}
+    training.steps.release(100)
+    qtbot.mouseClick(widget.step.run_button, LEFT)
+    idle(bench)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
+    idle(bench)
+    steps = window.dock_widgets["Segment and track (napari-dynaclr)"].findChildren(StepPanel)
+    (panel,) = [step for step in steps if step.stage == "track"]
+    qtbot.waitUntil(panel.isVisible)
+    file = bench.session.dataset.workspace.trained("mine")
+    assert panel.method_name == "cellect"
+    assert (panel.form.params().preset, panel.form.params().weights) == ("none", str(file))
+    idle(bench)
 
 
 def test_its_stainer_is_stained_with_in_one_click(fresh_bench, training, qtbot, idle, monkeypatch):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding.cell_patches import Window
 from napari_dynaclr.embedding.scaling import Mode
+from napari_dynaclr.learning.recipe import Recipe as BaseRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.embedding.dynaclr.architecture import EncoderConfig
 
 
-class Recipe(BaseModel):
+class Recipe(BaseRecipe):
     """How patches were made for an encoder's training; None where that is not known.
 
     Attributes
@@ -32,35 +33,10 @@ class Recipe(BaseModel):
         How each channel was normalised.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     source_channels: tuple[str, ...] | None = None
     z_start: int | None = Field(None, ge=0)
     patch_size: int | None = Field(None, ge=32)
     normalization: tuple[Mode, ...] | None = None
-
-    @classmethod
-    def of(cls, about: Mapping[str, Any], source: str) -> Recipe:
-        """Take a recipe from what a file or a preset says.
-
-        Raises
-        ------
-        InvalidInput
-            If it says nonsense.
-        """
-        try:
-            return cls.model_validate(dict(about))
-        except ValidationError as error:
-            field = error.errors()[0]["loc"][0]
-            raise InvalidInput(
-                f"{source} says something wrong about its {field}: save the weights again."
-            ) from None
-
-    def over(self, other: Recipe) -> Recipe:
-        """Return this recipe, with what it does not know from the other one."""
-        return Recipe.model_validate(
-            {**other.model_dump(exclude_none=True), **self.model_dump(exclude_none=True)}
-        )
 
 
 def make_window(

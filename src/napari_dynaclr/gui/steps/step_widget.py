@@ -219,6 +219,7 @@ class StepPanel(View):
                 "encoders": mine.encoders,
                 "starts": self._starts(),
                 "stainers": mine.stainers,
+                "trackers": mine.trackers,
                 "tasks": [task.name for task in session.tasks],
                 "maps": list(session.cells.maps),
             }
@@ -228,6 +229,8 @@ class StepPanel(View):
         """Networks that a training may start from: those of its own kind."""
         if self.method_name == "staining":
             return [*self._trained.pretrained, *self._trained.stainers, *_published("stain")]
+        if self.method_name == "cellect":
+            return [*self._trained.trackers, *_published("track")]
         return [*self._trained.encoders, *_published("embed")]
 
     def show_settings(self, method: str, params: Params) -> None:

@@ -83,6 +83,7 @@ _NEXT = {
     Kind.PRETRAINED: _Next(
         "Fine-tune from it", "Fill in the form above for training a stainer that starts from this."
     ),
+    Kind.TRACKER: _Next("Track with it", "Fill in the form of Segment and track for this tracker."),
 }
 
 
@@ -308,6 +309,9 @@ class LearningPanel(View):
             bring_up(self._viewer, "Virtual staining")
         elif self._left.kind is Kind.PRETRAINED:
             self.bench.propose("train", method="staining", start_from=str(network))
+        elif self._left.kind is Kind.TRACKER:
+            self.bench.propose("track", method="cellect", preset="none", weights=str(network))
+            bring_up(self._viewer, "Segment and track", "track")
         else:
             self._embed(network)
 

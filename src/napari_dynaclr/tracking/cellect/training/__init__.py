@@ -1,0 +1,1 @@
+"""Training of CELLECT from the centre points of tracks."""
