@@ -287,7 +287,7 @@ class Correcting(QObject):
         if self._writing:
             return "writing…"
         if self._behind:
-            return "not in tracks.csv yet"
+            return "not written yet"
         return "written" if self._session.corrections.shown.undo else ""
 
     def write(self) -> None:
