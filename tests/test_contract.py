@@ -8,6 +8,7 @@ from importlib.util import find_spec
 
 import pandas as pd
 import pytest
+from fake_trackastra import write_trackastra
 
 from napari_dynaclr import Job, open_dataset, stain, track
 from napari_dynaclr.core.errors import Cancelled
@@ -57,6 +58,10 @@ every_method = pytest.mark.parametrize(
                     (m.extra == "torch" or m.name == "staining") and not NETWORKS,
                     reason="the extra 'torch' is missing",
                 ),
+                pytest.mark.skipif(
+                    m.extra in ("ultrack", "trackastra") and find_spec(m.extra) is None,
+                    reason=f"the extra '{m.extra}' is missing",
+                ),
             ],
         )
         for m in METHODS
@@ -79,6 +84,8 @@ def encoders(tmp_path_factory):
         from napari_dynaclr.embedding.dynaclr.network import ContrastiveEncoder
 
         path = tmp_path_factory.mktemp("weights") / f"{name}.safetensors"
+        if name == "trackastra":
+            return str(write_trackastra(path.with_suffix("")))
         if name == "imagenet":
             torch.save(timm.create_model("convnext_tiny").state_dict(), path)
         elif name == "cytoland":
@@ -111,7 +118,7 @@ def weights(method, encoders):
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
     takes = method.stage in ("stain", "embed") and method.extra
-    if takes or (method.stage, method.name) == ("track", "cellect"):
+    if takes or (method.stage, method.name) in (("track", "cellect"), ("track", "trackastra")):
         return encoders(method.name)
     return ""
 
@@ -158,6 +165,12 @@ def settings(truth, tmp_path, weights):
             ("track", "flow"): ({}, {"max_distance": 8.0}),
             ("track", "cellect"): ({"weights": weights, "device": "cpu"}, {"max_gap": 0}),
             ("track", "laptrack"): ({}, {"max_distance": 8.0}),
+            ("track", "import"): ({"path": str(truth)}, {"radius": 4.0}),
+            ("track", "ultrack"): ({"solver": "cbc"}, {"window": 5}),
+            ("track", "trackastra"): (
+                {"folder": weights, "device": "cpu"},
+                {"mode": "greedy_nodiv"},
+            ),
             ("correct", "edit"): (
                 {"action": "cut", "cells": [str(cut)]},
                 {"cells": [str(another)]},

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # What is installed into .venv. On Linux, torch brings several GB of CUDA libraries; without them:
 #   UV_TORCH_BACKEND=cpu make setup                   torch for the processor only, from PyTorch's own index
 #   EXTRAS=napari,umap,evaluation,dev make setup      no torch; the tests of the networks skip, saying so
-EXTRAS="${EXTRAS:-napari,umap,evaluation,torch,oracle,dev}"
+EXTRAS="${EXTRAS:-napari,umap,evaluation,torch,ultrack,trackastra,oracle,dev}"
 
 # Xvfb is the tests' screen, xauth what xvfb-run calls; the rest is what PyQt6 and its xcb platform plugin load.
 LIBRARIES="libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1

@@ -111,28 +111,28 @@ def test_the_truth_of_the_simulated_plate_is_taken_whole(dataset, truth):
     np.testing.assert_array_equal(pixels(one, one.fovs[0]), [frame[0] for _, frame in frames])
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_what_is_written_is_read_again_as_the_same_tracks(tracked, movie, tmp_path, format):
-    suffix = {"ctc": "ctc", "geff": "x.geff"}.get(format, "x.csv")
-    (written,) = export_tracks(tracked, tmp_path / suffix, format)
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_written_is_read_again_as_the_same_tracks(tracked, movie, tmp_path, form):
+    suffix = {"ctc": "ctc", "geff": "x.geff"}.get(form, "x.csv")
+    (written,) = export_tracks(tracked, tmp_path / suffix, form)
     assert written.exists()
     other = again(tracked, "other.dynaclr")
     take(other, written)
     before, after = (d.workspace.tracks(d.fovs[0]) for d in (tracked, other))
-    kept = SAME if format in ("ultrack", "geff") else ["track_id", "t", "parent_track_id"]
+    kept = SAME if form in ("ultrack", "geff") else ["track_id", "t", "parent_track_id"]
     pd.testing.assert_frame_equal(after[kept], before[kept])
     assert lineage(after) == lineage(before)
-    if format == "ctc":
+    if form == "ctc":
         np.testing.assert_array_equal(pixels(other, other.fovs[0]), movie)
     np.testing.assert_allclose(after[["z", "y", "x"]], before[["z", "y", "x"]])
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_several_fovs_are_a_folder_that_is_read_again(dataset, tmp_path, format):
+@pytest.mark.parametrize("form", FORMATS)
+def test_several_fovs_are_a_folder_that_is_read_again(dataset, tmp_path, form):
     processed = dataset.select(["B/1"])
     segment(processed)
     track(processed)
-    written = export_tracks(processed, tmp_path / "out", format)
+    written = export_tracks(processed, tmp_path / "out", form)
     assert [path.stem for path in written] == [fov.file_name for fov in processed.fovs]
     other = open_dataset(processed.root, tmp_path / "other.dynaclr").select(["B/1"])
     take(other, tmp_path / "out")
@@ -218,16 +218,14 @@ def test_ctc_knows_no_gaps_so_a_track_with_one_is_parted(tracked, tmp_path):
 @settings(max_examples=60, deadline=None)
 def test_parting_at_gaps_and_joining_again_changes_no_link(data):
     """Any forest: gaps, divisions, daughters that appear late."""
-    rows, number = [], 0
-    pool = [(-1, -1)]
-    for _ in range(data.draw(st.integers(1, 8))):
+    rows, pool = [], [(-1, -1)]
+    for number in range(1, data.draw(st.integers(1, 8)) + 1):
         parent, end = data.draw(st.sampled_from(pool))
         start = end + data.draw(st.integers(1, 3)) if parent > 0 else data.draw(st.integers(0, 4))
         steps = data.draw(st.lists(st.integers(1, 3), max_size=5))
         times = np.cumsum([start, *steps])
         if parent > 0:
             pool.remove((parent, end))
-        number += 1
         rows += [(number, t, parent) for t in times]
         pool += [(number, int(times[-1]))] * 2
     table = pd.DataFrame(rows, columns=["track_id", "t", "parent_track_id"])
@@ -248,7 +246,7 @@ def test_parting_at_gaps_and_joining_again_changes_no_link(data):
         for child in alone.index
     ]
     merged = set(alone.index[alone & np.array(gap, bool)])
-    # The format cannot tell an only daughter that appears late from the other side of a gap.
+    # The form cannot tell an only daughter that appears late from the other side of a gap.
     assert len({a for a, _ in pairs}) == tracks["track_id"].nunique() - len(merged)
     assert len(parents) == len(set(same.values()))
 

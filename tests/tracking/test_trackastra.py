@@ -9,10 +9,12 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import yaml
+from fake_trackastra import write_trackastra
 
 from napari_dynaclr import Job, open_dataset, segment, track
 from napari_dynaclr.core.errors import InvalidInput, MissingExtra
 from napari_dynaclr.core.registry import parse
+from napari_dynaclr.core.tables import node_id
 from napari_dynaclr.tracking.trackastra import greedy
 
 FOV = "B/1/0"
@@ -22,31 +24,9 @@ installed = pytest.mark.skipif(
 )
 
 
-def write_model(folder, *, seed=1, sharpness=100.0, features="wrfeat", **changed):
-    """A small network of Trackastra, saved as it saves them; its weights are random."""
-    import torch
-    from trackastra.model import TrackingTransformer
-
-    torch.manual_seed(seed)
-    config = {
-        "coord_dim": 2, "feat_dim": 7, "d_model": 32, "nhead": 2, "num_encoder_layers": 1,
-        "num_decoder_layers": 1, "pos_embed_per_dim": 8, "window": 4, "spatial_pos_cutoff": 256,
-        **changed,
-    }  # fmt: skip
-    network = TrackingTransformer(**config)
-    with torch.no_grad():  # random logits are near zero: every link would be as likely as none
-        for parameter in network.head_x.parameters():
-            parameter *= sharpness
-    folder.mkdir(exist_ok=True)
-    torch.save(network.state_dict(), folder / "model.pt")
-    (folder / "config.yaml").write_text(yaml.safe_dump(network.config))
-    (folder / "train_config.yaml").write_text(f"features: {features}\n")
-    return folder
-
-
 @pytest.fixture
 def model(tmp_path):
-    return write_model(tmp_path / "model")
+    return write_trackastra(tmp_path / "model")
 
 
 @pytest.fixture
@@ -62,9 +42,8 @@ def run(dataset, folder, job=None, **values):
 
 
 def links_of(tracks):
-    places = tracks.set_index("id")[["t", "y", "x"]].round(2).apply(tuple, axis=1)
     linked = tracks[tracks["parent_id"] >= 0]
-    return {(places[a], places[b]) for a, b in zip(linked["parent_id"], linked["id"], strict=True)}
+    return set(zip(linked["parent_id"], linked["id"], strict=True))
 
 
 @installed
@@ -85,17 +64,12 @@ def test_the_links_are_those_of_trackastra_itself(one, model, mode):
     with warnings.catch_warnings(action="ignore"):
         graph, _ = theirs.track(images, masks.astype(np.int32), mode=mode)
     expected = {
-        tuple((graph.nodes[n]["time"], *np.round(graph.nodes[n]["coords"], 2)) for n in edge)
+        tuple(node_id(int(graph.nodes[n]["time"]), int(graph.nodes[n]["label"])) for n in edge)
         for edge in graph.edges
     }
     tracks = run(one, model, mode=mode)
-    found = links_of(tracks)
-    assert len(found) > 20
-
-    def near(links):
-        return {tuple(tuple(np.round(np.array(p), 1)) for p in link) for link in links}
-
-    assert near(found) == near(expected)
+    assert len(expected) > 8
+    assert links_of(tracks) == expected
     if mode == "greedy_nodiv":
         assert (tracks["parent_track_id"] == -1).all()
 
@@ -105,7 +79,7 @@ def test_the_scores_of_the_links_are_their_reliability(one, model):
     tracks = run(one, model)
     linked = tracks["parent_id"] >= 0
     assert tracks.loc[linked, "reliability"].between(0.5, 1).all()
-    assert tracks.loc[linked, "reliability"].nunique() > 10
+    assert tracks.loc[linked, "reliability"].nunique() > 4
     assert (tracks.loc[~linked, "reliability"] == 1).all()
 
 
@@ -116,7 +90,7 @@ def test_the_weights_are_recorded_and_other_weights_link_anew(one, model, tmp_pa
     run(one, model)
     assert one.workspace.runs()[-1]["weights_sha256"] == [sha256(model / "model.pt")]
     key = one.workspace.key("tracks", one.fovs[0])
-    run(one, write_model(model, seed=2))
+    run(one, write_trackastra(model, seed=2))
     assert one.workspace.key("tracks", one.fovs[0]) != key
 
 
@@ -172,7 +146,7 @@ def test_stacks_need_a_model_of_three_dimensions(make_plate, model, tmp_path):
     dataset = with_labels(make_plate, labels)
     with pytest.raises(InvalidInput, match="has 2 slices"):
         run(dataset, model)
-    solid = write_model(tmp_path / "solid", coord_dim=3, feat_dim=12)
+    solid = write_trackastra(tmp_path / "solid", coord_dim=3, feat_dim=12)
     assert len(run(dataset, solid)) == 3
 
 
@@ -250,7 +224,8 @@ def test_a_published_model_is_fetched_through_its_own_loader_with_progress(
             archive.write(file, f"general_2d/{file.name}")
 
     class Answer:
-        headers = {"content-length": str(len(packed.getvalue()))}
+        def __init__(self):
+            self.headers = {"content-length": str(len(packed.getvalue()))}
 
         def iter_content(self, chunk_size):
             yield packed.getvalue()

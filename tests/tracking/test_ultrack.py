@@ -21,7 +21,7 @@ SCALE = (2.0, 0.5, 0.5)
 CELLS = {
     "left": {t: (10.0, 10.0 + 0.3 * t, 3.5) for t in range(6)},
     "right": {t: (10.0, 16.5 + 0.3 * t, 3.5) for t in range(6)},
-    "mother": {t: (25.0, 12.0, 4.0) for t in range(3)},
+    "mother": dict.fromkeys(range(3), (25.0, 12.0, 4.0)),
     "one": {t: (23.0 - 0.4 * t, 11.0, 2.9) for t in range(3, 6)},
     "other": {t: (27.0 + 0.4 * t, 13.0, 2.9) for t in range(3, 6)},
     "alone": {t: (24.0 + 0.5 * t, 30.0, 3.5) for t in range(6)},
@@ -203,9 +203,7 @@ def test_gurobi_that_cannot_solve_is_one_line_and_auto_goes_on_without(make, mon
 
 
 @installed
-def test_gurobi_whose_licence_is_too_small_is_one_line_and_auto_goes_on_without(
-    make, monkeypatch
-):
+def test_gurobi_whose_licence_is_too_small_is_one_line_and_auto_goes_on_without(make, monkeypatch):
     from ultrack.core.solve import sqltracking
 
     real = sqltracking.SQLTracking.solve

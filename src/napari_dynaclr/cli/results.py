@@ -26,6 +26,7 @@ _TASK = click.option("--task", default="infection", show_default=True, help="Whi
 )
 @click.option(
     "--format",
+    "form",
     type=click.Choice(["ultrack", "ctc", "geff", "napari"]),
     default="ultrack",
     show_default=True,
@@ -41,7 +42,7 @@ def export_command(
     embedding: str,
     task: str,
     state: str,
-    format: str,
+    form: str,
 ) -> None:
     """Write results for other tools.
 
@@ -62,7 +63,7 @@ def export_command(
         from napari_dynaclr.tracking.export import export_tracks
 
         with terminal_job() as job:
-            export_tracks(opened, target, format, job)  # type: ignore[arg-type] # a Choice
+            export_tracks(opened, target, form, job)  # type: ignore[arg-type] # a Choice
     else:
         from napari_dynaclr.classification.curve import export_curve
         from napari_dynaclr.core.taskbook import read_tasks

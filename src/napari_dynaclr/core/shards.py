@@ -147,6 +147,8 @@ def places(ids: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.intp
 
     if not len(ids):
         return np.full(len(wanted), -1, np.intp)
+    if np.array_equal(ids, wanted):
+        return np.arange(len(ids))
     order = np.argsort(ids)
     found = order[np.minimum(np.searchsorted(ids[order], wanted), len(ids) - 1)]
     return np.where(ids[found] == wanted, found, -1)

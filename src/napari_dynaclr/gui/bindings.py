@@ -92,11 +92,18 @@ class Mouse:
             if session.fov is not None:
                 session.say("no tracked cells here: run Segment and track")
             return
+        corrections = session.corrections
+        if corrections.adding and self._bench.correcting.add_at(position):
+            return
         row = self.row_at(position)
         if row < 0:
             if not several:
                 session.select([])
             session.say(f"no cell within {self._bench.radius:g} um of the click")
+            return
+        if corrections.active:
+            corrections.pick(row, second=several)
+            session.say(self.known(row))
             return
         if several:
             session.select([row], "toggle")
@@ -116,6 +123,8 @@ class Mouse:
         given = session.marks.get(cells.name(row), int(cells.id[row]), session.task.name)
         if given is not None:
             text += f", {session.task.name}: {given.state}"
+        if len(cells.reliability) and np.isfinite(cells.reliability[row]):
+            text += f", link {cells.reliability[row]:.0%} reliable"
         prediction = cells.predictions.get(session.task.name)
         if prediction is not None and prediction.codes[row] >= 0:
             state = prediction.states[prediction.codes[row]]

@@ -47,7 +47,13 @@ class View(QWidget):
     def synchronise(self) -> None:
         """Show what the session holds now."""
 
-    def read(self, title: str, work: Callable[[Job], Any], done: Callable[[Any], None]) -> None:
+    def read(
+        self,
+        title: str,
+        work: Callable[[Job], Any],
+        done: Callable[[Any], None],
+        ended: Callable[[], None] | None = None,
+    ) -> None:
         """Read in the background; what comes after the widget is gone concerns nobody.
 
         Parameters
@@ -58,8 +64,14 @@ class View(QWidget):
             Reads it, given the job; on another thread.
         done
             Called with the result, on the GUI thread.
+        ended
+            Called when it is over, however it went.
         """
-        self.bench.runner.start(title, work, lambda found: done(found) if isalive(self) else None)
+        run = self.bench.runner.start(
+            title, work, lambda found: done(found) if isalive(self) else None
+        )
+        if ended is not None:
+            run.ended.connect(lambda: ended() if isalive(self) else None)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Listen, and catch up with what has happened while hidden."""

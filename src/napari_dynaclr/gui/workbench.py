@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import pint
 from napari.utils.notifications import (
     Notification,
@@ -26,9 +25,10 @@ from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.registry import find_method, methods, resolve
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
+from napari_dynaclr.gui.correcting import Correcting
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers import STAIN, FovLayers, Scene, prepare, warm_up
-from napari_dynaclr.gui.layers.growing import GrowingImage
+from napari_dynaclr.gui.navigation import Navigation
 from napari_dynaclr.gui.runner import Runner, RunState
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
@@ -36,7 +36,7 @@ from napari_dynaclr.gui.triton import load_triton
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
-from napari_dynaclr.session.frames import ChunkCache, FovImage
+from napari_dynaclr.session.frames import ChunkCache
 from napari_dynaclr.session.marks import Marks, read_marks
 from napari_dynaclr.session.painting import features_of, paint
 from napari_dynaclr.session.training import Training, read_figures
@@ -66,12 +66,6 @@ NEXT, PREVIOUS = "Alt+Right", "Alt+Left"
 _LOG = logging.getLogger("napari.dynaclr")
 """Below napari's own, so that Help > Show logs has it."""
 
-_RIM = 0.7
-"""How far out from the middle of the view, 1 being its edge, a cell that one goes to may lie."""
-
-AHEAD = (0, 1, 2, 3, -1)
-"""Time points, relative to the one on screen, that are read before they are asked for."""
-
 
 class Workbench(QObject):
     """Everything behind the dock widgets of one viewer.
@@ -100,13 +94,10 @@ class Workbench(QObject):
         self._shows = Latest(self.runner, self, "show")
         self._loads = Latest(self.runner, self, "cells")
         self._paints = Latest(self.runner, self, "paint")
-        self._goes = Latest(self.runner, self, "show")
         self._wanted = ""
         self._loaded: list[str] = []
         self._growing = ""
         self._closed = False
-        self._reading_ahead = False
-        self._read_ahead_again = False
         self.proposals: dict[str, dict[str, Any]] = {}
         """Settings by stage, that the form of the stage takes when it is next seen."""
         self.notes: dict[str, list[str]] = {}
@@ -118,6 +109,8 @@ class Workbench(QObject):
         self.radius = 10.0
         """Reach of a click in um, where it hits no cell."""
         self.mouse = Mouse(self)
+        self.navigation = Navigation(self)
+        self.correcting = Correcting(self)
         self._table_timer = QTimer(self)
         self._table_timer.setSingleShot(True)
         self._table_timer.setInterval(_PAUSE)
@@ -133,7 +126,7 @@ class Workbench(QObject):
         session.failed.connect(self.explain)
         self.runner.failed.connect(self._failed)
         self._damaged.connect(self.explain, Qt.ConnectionType.QueuedConnection)
-        viewer.dims.events.current_step.connect(self._step_changed)
+        viewer.dims.events.current_step.connect(self.navigation.step_changed)
         self.runner.start("warm up", lambda _job: warm_up(), lane="ahead")
 
     # -- opening ----------------------------------------------------------
@@ -162,9 +155,11 @@ class Workbench(QObject):
     def close_dataset(self) -> None:
         """Look at nothing."""
         self._write_late_table()
+        self.correcting.write()
         dataset, annotator = self.session.dataset, self.session.annotator
-        for wish in (self._shows, self._loads, self._paints, self._goes):
+        for wish in (self._shows, self._loads, self._paints):
             wish.stop()
+        self.navigation.stop()
         self._wanted, self._loaded = "", []
         self.notes.clear()
         self.layers.clear()
@@ -195,13 +190,13 @@ class Workbench(QObject):
         frame = session.frame if self.layers.scene is not None else None
 
         def work(_job: Job) -> Scene:
-            return prepare(dataset, dataset[name], self.cache, frame, self._damaged.emit)
+            return prepare(dataset, dataset[name], self.cache, frame, self.tell_damage)
 
         def done(scene: Scene) -> None:
             self.layers.show(scene)
             session.show(scene.fov)
-            self._step_changed()
-            self._read_ahead()
+            self.navigation.step_changed()
+            self.navigation.read_ahead()
             held = session.cells.keys.get(name, "") == scene.key
             if held and not anew and self._loaded == session.fovs_in(session.scope):
                 self._loads.stop()  # of a FOV that was passed by
@@ -318,6 +313,7 @@ class Workbench(QObject):
         def work(job: Job) -> Any:
             if method.extra == "torch":
                 load_triton()
+            self.correcting.write_first(dataset, fovs, job)
             return method.verb()(dataset.select(fovs), params, job)
 
         self.notes.pop(stage, None)
@@ -398,7 +394,7 @@ class Workbench(QObject):
         if self.session.fov is None:
             return
         self.layers.readmit(_NEW_LAYERS.get(stage, set()))
-        if stage in ("segment", "track", "stain"):
+        if stage in ("segment", "track", "correct", "stain"):
             self.show_fov(self._wanted, anew=True)
         elif stage == "embed" and embedding:
             # Only when it is known is it among the choices of the form.
@@ -410,114 +406,25 @@ class Workbench(QObject):
 
     # -- following --------------------------------------------------------
 
-    def _axis(self) -> int:
-        """Position of time among the viewer's axes; other layers may have more axes."""
-        return int(self.viewer.dims.ndim) - 4
-
-    def _step_changed(self) -> None:
-        fov, axis = self.session.fov, self._axis()
-        if fov is not None and axis >= 0:
-            t = round(self.viewer.dims.point[axis])  # steps may be finer: other layers decide
-            self.session.set_frame(min(max(t, 0), fov.shape[0] - 1))
-
     def _frame_changed(self) -> None:
         self.layers.set_frame()
-        self._read_ahead()
-
-    def _read_ahead(self) -> None:
-        """Have the next frames read before they are asked for."""
-        if self._reading_ahead:
-            self._read_ahead_again = True
-            return
-        scene = self.layers.scene
-        if scene is None:
-            return
-        frame, z = self.session.frame, self.slice_on_screen()
-        images = self._images()
-
-        def work(_job: Job) -> None:
-            for step in AHEAD:
-                for image in images:
-                    image.load(frame + step, z)
-
-        def done(_: Any) -> None:
-            self._reading_ahead = False
-            if self._read_ahead_again:
-                self._read_ahead_again = False
-                self._read_ahead()
-
-        self._reading_ahead = True
-        self.runner.start("read ahead", work, done, failed=done, lane="ahead")
+        self.navigation.read_ahead()
 
     def slice_on_screen(self) -> int:
         """Return the slice of the FOV that is on screen; the middle one where none is."""
-        scene = self.layers.scene
-        depth = scene.fov.shape[1] if scene is not None else 1
-        if scene is None or depth == 1 or self._axis() < 0:
-            return (depth - 1) // 2
-        z = round(float(self.viewer.dims.point[self._axis() + 1]) / scene.fov.scale[0])
-        return min(max(z, 0), depth - 1)
+        return self.navigation.slice_on_screen()
 
-    def _images(self) -> list[FovImage]:
-        """Return what a change of frame or plane has to read."""
-        scene = self.layers.scene
-        return [
-            data
-            for role, (data, _, _) in (scene.layers.items() if scene is not None else ())
-            if (layer := self.layers.layer(role)) is not None
-            and not isinstance(layer.data, GrowingImage)
-            and (layer.visible or (scene is not None and data is scene.labels))
-        ]
+    def go_to(self, fov_name: str, node: int, then: Callable[[], None] | None = None) -> None:
+        """Show a cell: its FOV, its time point, and itself in the middle.
 
-    def go_to(self, fov_name: str, node: int) -> None:
-        """Show a cell: its FOV, its time point, and itself in the middle."""
-        fov = self.session.fov
-        if fov is None or fov.name != fov_name:
-            self.show_fov(fov_name, then=lambda: self.go_to(fov_name, node))
-            return
-        rows = self.session.cells.find(fov_name, [node])
-        if not len(rows) or rows[0] < 0:
-            return
-        row = int(rows[0])
-        t = int(self.session.cells.t[row])
-        position = self.session.cells.position[row]
-        point = [float(c) * s for c, s in zip(position, fov.scale, strict=True)]
-        images, z = self._images(), round(float(position[0]))
-        cells = self.session.cells
-
-        def work(_job: Job) -> None:
-            for image in images:
-                image.load(t, z)
-
-        def go(_: Any) -> None:
-            if self.session.cells is not cells:
-                return
-            axis = self._axis()
-            if axis >= 0:  # else the user has deleted all layers that have a time
-                self.viewer.dims.set_point((axis, axis + 1), (t, z * fov.scale[0]))
-            self.session.set_frame(t)
-            self._bring_into_view(point)
-            self.session.select([row])
-
-        # The slider moves when the images are there: napari would read them on this thread.
-        if all(image.holds(t, z) for image in images):
-            self._goes.stop()
-            go(None)
-        else:
-            self._goes.start("read ahead", work, go, go)
-
-    def _bring_into_view(self, point: list[float]) -> None:
-        """Pan no further than it takes for a point (z, y, x) in um to be off the rim."""
-        camera = self.viewer.scene.camera
-        if self.viewer.dims.ndisplay == 3:
-            camera.center = tuple(point)
-            return
-        reach = np.array(self.viewer.canvas.size) / 2 / camera.zoom * _RIM
-        away = np.array(point[1:]) - camera.center[1:]
-        beyond = away - np.clip(away, -reach, reach)
-        if beyond.any():
-            y, x = camera.center[1:] + beyond
-            camera.center = (camera.center[0], float(y), float(x))
+        Parameters
+        ----------
+        fov_name, node
+            The cell.
+        then
+            Called when it is shown.
+        """
+        self.navigation.go_to(fov_name, node, then)
 
     def row_under_cursor(self) -> int:
         """Row of the cell under the mouse in the image; -1 where there is none."""
@@ -586,6 +493,10 @@ class Workbench(QObject):
         except InvalidInput:  # remembered by another version
             return kind.parse(values)
 
+    def tell_damage(self, error: InvalidInput) -> None:
+        """Explain that a chunk cannot be read; from any thread."""
+        self._damaged.emit(error)
+
     def close(self) -> None:
         """Stop all work and let go of the viewer; its window is closing."""
         if self._closed:
@@ -598,8 +509,10 @@ class Workbench(QObject):
                 self.runner.settle("annotate")
             self._table_is_behind()
         self._write_late_table()
-        for wish in (self._opens, self._shows, self._loads, self._paints, self._goes):
+        for wish in (self._opens, self._shows, self._loads, self._paints):
             wish.stop()
+        self.navigation.stop()
+        self.correcting.stop()
         self.layers.release()
         self.runner.destroyed.connect(self.deleteLater)
         self.runner.close()

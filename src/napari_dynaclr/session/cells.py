@@ -79,6 +79,11 @@ class Cells:
         Key of the tracks of each FOV, as the workspace records it.
     mixed
         Maps whose parts were made in several runs, so that their axes do not agree.
+    behind
+        FOVs whose tracks, as they were read, lack corrections that were made since.
+    reliability
+        Of the link to the node before, 0 to 1, NaN where there is none or the tracker does
+        not say, (N,); empty where nothing is known of any.
     """
 
     fovs: tuple[str, ...] = ()
@@ -93,6 +98,8 @@ class Cells:
     predictions: dict[str, Prediction] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     mixed: frozenset[str] = frozenset()
+    behind: frozenset[str] = frozenset()
+    reliability: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __len__(self) -> int:
         return len(self.id)
@@ -249,7 +256,6 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
     parts = [
         (fov, tracks, _embedded(dataset, fov, embedding, tracks["id"].to_numpy(np.int64)))
         for fov in job.track(tracked, "read tracks and maps")
-        # Corrections that are not in them yet are another matter: see session/corrections.py.
         for tracks in [workspace.tracks(fov, behind=True)]
     ]
     tables = [tracks for _, tracks, _ in parts]
@@ -279,12 +285,14 @@ def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:
             )
             for task in tasks
         },
+        reliability=_joined_reliability(tables),
         mixed=frozenset(
             name
             for name in names
             if len(_runs(workspace, embedding, name, [fov for fov, _, p in parts if p])) > 1
         ),
         keys={fov.name: workspace.key("tracks", fov) or "" for fov in tracked},
+        behind=frozenset(fov.name for fov in tracked if workspace.behind(fov)),
     ).index()
 
 
@@ -298,30 +306,42 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _embedded(dataset: Dataset, fov: Fov, embedding: str, ids: NDArray[np.int64]) -> dict[str, Any]:
-    """Read maps and predictions of a FOV; nothing where it is not embedded or out of date.
-
-    They are of its nodes, in their order: NaN of those that were added since.
-    """
+    """Read maps and predictions of a FOV's nodes; nothing where it is not embedded or outdated."""
     workspace, result = dataset.workspace, f"embeddings.{embedding}"
     if not embedding or workspace.key(result, fov) is None or workspace.outdated(result, fov):
         return {}
     found = read_parts(workspace.shard(embedding, fov))
-    if np.array_equal(found["ids"], ids):
-        return found
-    if not len(found["ids"]):
-        return {}
-    place = places(found["ids"], ids)
-
-    def of_nodes(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.where(place[:, None] >= 0, values[place], np.float32(np.nan))
-
+    rows = places(found["ids"], ids)
     return {
-        "maps": {name: of_nodes(values) for name, values in found["maps"].items()},
+        "maps": {name: taken(values, rows) for name, values in found["maps"].items()},
         "predictions": {
-            task: (states, of_nodes(values))
+            task: (states, taken(values, rows))
             for task, (states, values) in found["predictions"].items()
         },
     }
+
+
+def taken(values: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return some rows of a table of numbers, NaN where the row is -1: a node that it lacks."""
+    found = np.full((len(rows), *values.shape[1:]), np.nan, np.float32)
+    known = rows >= 0
+    found[known] = values[rows[known]]
+    return found
+
+
+def _joined_reliability(tables: list[pd.DataFrame]) -> NDArray[np.float32]:
+    """Join what trackers say of their links; empty where none does."""
+    if not any("reliability" in table for table in tables):
+        return np.zeros(0, np.float32)
+    blank = np.float32(np.nan)
+    return np.concatenate(
+        [
+            table["reliability"].to_numpy(np.float32)
+            if "reliability" in table
+            else np.full(len(table), blank)
+            for table in tables
+        ]
+    )
 
 
 def _joined(

@@ -26,6 +26,7 @@ class Kind(Enum):
 
     TIME = "time"
     TRACK = "track"
+    RELIABILITY = "link reliability"
     STATE = "state"
     PREDICTION = "prediction"
     CONFIDENCE = "confidence"

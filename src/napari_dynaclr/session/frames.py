@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.fov import Fov
 
+_NDIM = 4
+"""Axes of an image as viewers have it: t, z, y and x."""
+
 ROOM = 2_000_000_000
 """Bytes of decoded chunks that are kept for one viewer."""
 
@@ -94,7 +97,7 @@ class FovImage:
         then. By default, reading raises.
     """
 
-    ndim = 4
+    ndim = _NDIM
 
     def __init__(
         self,
@@ -129,11 +132,7 @@ class FovImage:
         return np.asarray(self[:, :, :, :], dtype)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        keys = list(key) if isinstance(key, tuple) else [key]
-        # By identity: an array among the keys would be compared number by number.
-        for place in [i for i, one in enumerate(keys) if one is Ellipsis]:
-            keys[place : place + 1] = [slice(None)] * (self.ndim - len(keys) + 1)
-        keys += [slice(None)] * (self.ndim - len(keys))
+        keys = per_axis(key)
         rows, planes = (
             np.atleast_1d(np.arange(size)[one])
             for size, one in zip(self.shape[:2], keys[:2], strict=True)
@@ -199,6 +198,15 @@ class FovImage:
         """Have the chunk of a plane read, if it is not held; in a job."""
         if 0 <= t < self.shape[0] and 0 <= z < self.shape[1]:
             self._block(t // self._step[0], z // self._step[1])
+
+
+def per_axis(key: Any) -> list[Any]:
+    """Return an index into (T, Z, Y, X) as one key for each axis."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    # By identity: an array among the keys would be compared number by number.
+    for place in [i for i, one in enumerate(keys) if one is Ellipsis]:
+        keys[place : place + 1] = [slice(None)] * (_NDIM - len(keys) + 1)
+    return keys + [slice(None)] * (_NDIM - len(keys))
 
 
 def _dropped(keys: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_dynaclr.core.shards import feature_names, places, read_feature, read_ids
 from napari_dynaclr.core.tasks import UNKNOWN, find_task
+from napari_dynaclr.session.cells import taken
 from napari_dynaclr.session.colours import (
     ColourBy,
     Kind,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 def choices(cells: Cells, tasks: Sequence[Task], features: Sequence[str]) -> list[ColourBy]:
     """Return what these cells can be coloured by, in the order of a menu."""
     found = [ColourBy(Kind.TIME), ColourBy(Kind.TRACK)]
+    if np.isfinite(cells.reliability).any():
+        found.append(ColourBy(Kind.RELIABILITY))
     found += [ColourBy(Kind.STATE, task.name) for task in tasks]
     for task in cells.predictions:
         found += [ColourBy(Kind.PREDICTION, task), ColourBy(Kind.CONFIDENCE, task)]
@@ -78,6 +81,8 @@ def paint(
         return by_category(order[prediction.codes], names, colours, title)
     if kind is Kind.CONFIDENCE and prediction is not None:
         return by_value(prediction.confidence, title, "magma", robust=False)
+    if kind is Kind.RELIABILITY and len(cells.reliability):
+        return by_value(cells.reliability, title, "plasma", robust=False)
     if kind is Kind.WELL:
         wells = [name.rpartition("/")[0] for name in cells.fovs]
         unique = list(dict.fromkeys(wells))
@@ -123,8 +128,6 @@ def _feature(dataset: Dataset, cells: Cells, name: str) -> NDArray[np.float32] |
         rows = cells.rows_of(fov_name)
         if name in names:
             column = read_feature(shard, names.index(name))
-            place = places(read_ids(shard), cells.id[rows])  # some were added since, or deleted
-            if len(column) and (place >= 0).any():
-                values[rows] = np.where(place >= 0, column[place], np.float32(np.nan))
-                found = True
+            values[rows] = taken(column, places(read_ids(shard), cells.id[rows]))
+            found = True
     return values if found else None

@@ -13,6 +13,7 @@ from napari_dynaclr.core.tasks import TASKS
 from napari_dynaclr.session.annotator import Annotator, Execute, at_once
 from napari_dynaclr.session.cells import Cells
 from napari_dynaclr.session.colours import ColourBy
+from napari_dynaclr.session.corrections import Corrections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,8 @@ class Session:
         Which FOVs' cells the views show.
     embedding, map
         Whose map is wanted; empty for the first there is.
+    corrections
+        How its tracks are corrected.
     training
         The last training that was started here, of whichever dataset, or None.
     """
@@ -113,6 +116,9 @@ class Session:
         self.annotator: Annotator | None = None
         self.training: Training | None = None
         self.last_said = ""
+        self.corrections = Corrections(self, execute)
+        self.corrections.said.connect(self.say)
+        self.corrections.failed.connect(self.fail)
 
     # -- what is open -----------------------------------------------------
 
@@ -179,13 +185,26 @@ class Session:
 
     # -- cells ------------------------------------------------------------
 
-    def set_cells(self, cells: Cells, marks: Marks | None = None) -> None:
-        """Show other cells; the selected ones that are among them stay selected."""
+    def set_cells(
+        self, cells: Cells, marks: Marks | None = None, palette: Palette | None = None
+    ) -> None:
+        """Show other cells; the selected ones that are among them stay selected.
+
+        Parameters
+        ----------
+        cells
+            The cells.
+        marks
+            What is annotated, where it was read again too.
+        palette
+            Their colours, where they are known already.
+        """
         old, kept = self.cells, self.selection
         self.cells = cells
         if marks is not None and self.annotator is not None:
             self.annotator.load(marks)
-        if old.keys != cells.keys or old.fovs != cells.fovs:  # else it is the same rows
+        same = old.keys == cells.keys and old.fovs == cells.fovs
+        if not (same and np.array_equal(old.id, cells.id)):  # corrected, or other FOVs
             rows = [
                 cells.find(name, old.id[kept[old.fov[kept] == i]])
                 for i, name in enumerate(old.fovs)
@@ -193,8 +212,10 @@ class Session:
             ]
             self.selection = np.unique(np.concatenate([_NONE, *rows]))
             self.selection = self.selection[self.selection >= 0]
-        self.palette = None
+        self.palette = palette
         self.cells_changed.emit()
+        if palette is not None:
+            self.colour_changed.emit()
         if len(kept):
             self.selection_changed.emit()
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Figures
     from napari_dynaclr.core.workspace import Workspace
 
-MEASURES = ("loss", "validation_loss", "pcc", "smoothness", "dynamic_range", "rank")
+MEASURES = (
+    "loss", "validation_loss", "pcc", "centre_f1", "link_accuracy", "smoothness", "dynamic_range",
+    "rank",
+)  # fmt: skip
 """What is measured after an epoch, as the columns of a training's ``metrics.csv``."""
 
 

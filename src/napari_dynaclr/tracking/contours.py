@@ -101,7 +101,7 @@ def _noise(
 
 
 def _floor(image: NDArray[np.float32], diameter: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What remains when everything of a cell's size is cut off."""
+    """Return what remains when everything of a cell's size is cut off."""
     around = ndimage.gaussian_filter(image, diameter)
     return np.asarray(ndimage.gaussian_filter(np.minimum(image, around), diameter))
 
@@ -119,7 +119,7 @@ def _of_brightest(
     """Divide by the maximum within a diameter, smoothed so that it has no steps."""
     size = np.maximum(1, np.round(diameter)).astype(int) | 1
     top = ndimage.gaussian_filter(ndimage.maximum_filter(image, tuple(size)), 0.25 * diameter)
-    return np.clip(image / np.maximum(top, 1e-12), 0, 1)
+    return np.asarray(np.clip(image / np.maximum(top, 1e-12), 0, 1), np.float32)
 
 
 def _without_specks(mask: NDArray[np.bool_], smallest: float) -> NDArray[np.bool_]:

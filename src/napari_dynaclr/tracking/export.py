@@ -26,7 +26,7 @@ _SUFFIXES = {"ultrack": ".csv", "ctc": "", "geff": ".geff", "napari": ".csv"}
 
 
 def export_tracks(
-    dataset: Dataset, target: str | Path, format: Format = "ultrack", job: Job | None = None
+    dataset: Dataset, target: str | Path, form: Format = "ultrack", job: Job | None = None
 ) -> list[Path]:
     """Write the tracks of every FOV in a form of other tools.
 
@@ -38,7 +38,7 @@ def export_tracks(
         For one FOV its file, or folder for "ctc" and "geff"; for several a folder in which
         each is called ``row_column_fov``. A CSV is replaced if it exists, a folder has to
         be new or empty.
-    format
+    form
         - "ultrack": CSV with the columns of ultrack and VisCy, and ``area``, ``reliability``;
         - "ctc": masks of 16 bits and ``res_track.txt``; gaps part a track in two;
         - "geff": nodes and links as Zarr, in pixels, with the voxel size as scale;
@@ -71,8 +71,8 @@ def export_tracks(
     written = []
     with storage_errors(f"write {place}"):
         for fov in job.track(dataset.fovs, "export tracks"):
-            own = place / f"{fov.file_name}{_SUFFIXES[format]}" if several else place
-            _export(dataset, fov, own, format, job)
+            own = place / f"{fov.file_name}{_SUFFIXES[form]}" if several else place
+            _export(dataset, fov, own, form, job)
             written.append(own)
     return written
 
@@ -84,18 +84,18 @@ def _refuse_own(dataset: Dataset, place: Path) -> None:
             raise InvalidInput(f"{place} lies within the {what} ({own}): choose another place.")
 
 
-def _export(dataset: Dataset, fov: Fov, place: Path, format: Format, job: Job) -> None:
+def _export(dataset: Dataset, fov: Fov, place: Path, form: Format, job: Job) -> None:
     tracks = dataset.workspace.tracks(fov)
-    if format in ("ultrack", "napari"):
+    if form in ("ultrack", "napari"):
         if place.is_dir():
             raise InvalidInput(f"{place} is a folder: name the CSV to write.")
-        if format == "ultrack":
+        if form == "ultrack":
             write_ultrack(place, tracks)
         else:
             write_napari(place, tracks, flat=fov.shape[1] == 1)
         return
     with _new_folder(place) as folder:
-        if format == "geff":
+        if form == "geff":
             write_geff(folder, tracks, fov)
             return
         frames = dataset.workspace.labels("tracks", fov).frames(["labels"], allow_empty=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -135,13 +135,9 @@ class _Linker:
         track, parent = tracklets(times, links[chosen], "Trackastra")
         sure = np.ones(len(times))
         sure[links[chosen][:, 1]] = np.clip(scores[chosen], 0, 1)
-        return Linked(
-            movie.nodes.assign(track_id=track, parent_track_id=parent, reliability=sure)
-        )
+        return Linked(movie.nodes.assign(track_id=track, parent_track_id=parent, reliability=sure))
 
-    def _candidates(
-        self, movie: Movie, job: Job
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def _candidates(self, movie: Movie, job: Job) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return links that the model thinks possible, as rows of nodes, and their scores."""
         fov = movie.fov
         self.model.check_depth(fov.shape[1], fov.name)
@@ -176,7 +172,9 @@ class _Linker:
         near = rank < _NEIGHBORS
         if self.params.max_distance:
             near &= step <= self.params.max_distance
-        return links[near], scores[near]
+        # Of two links with the same score, the shorter one then comes first.
+        kept = order[near[order]]
+        return links[kept], scores[kept]
 
 
 @contextmanager
@@ -247,4 +245,3 @@ def greedy(
             children[before] += 1
             chosen.append(row)
     return np.array(chosen, np.int64)
-

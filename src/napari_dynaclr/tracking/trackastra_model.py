@@ -116,7 +116,9 @@ def _download(pretrained: Any, name: str, job: Job) -> None:
     try:
         pretrained.download_pretrained(name)
     except (requests.RequestException, zipfile.BadZipFile) as error:
-        reason = "cannot be reached" if isinstance(error, requests.RequestException) else "sent none"
+        reason = (
+            "cannot be reached" if isinstance(error, requests.RequestException) else "sent none"
+        )
         raise InvalidInput(
             f"Trackastra's model {name} cannot be downloaded: {url.split('/')[2]} {reason}. Get "
             f"{url} on a machine that is online, unzip it, and give the folder with folder=."
@@ -245,9 +247,7 @@ class TrackastraModel:
         values = np.nan_to_num(found.features_stacked).astype(np.float32)
         return Features(t, first + np.arange(count), found.coords, values)
 
-    def scores(
-        self, window: list[Features]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def scores(self, window: list[Features]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Score the links between neighbouring frames of one window.
 
         Parameters

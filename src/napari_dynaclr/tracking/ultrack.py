@@ -77,12 +77,14 @@ class UltrackParams(Params):
         description="Above 1 finds dimmer cells, below 1 only brighter ones.",
         ge=0.1,
         le=10,
+        json_schema_extra={"advanced": True},
     )
     solver: Literal["auto", "cbc", "gurobi"] = Field(
         "auto",
         title="Solver",
         description="cbc needs no licence; gurobi is faster and needs one that allows the size; "
         "auto takes gurobi where it works, else cbc.",
+        json_schema_extra={"advanced": True},
     )
     appearance: float = Field(
         0.1,
@@ -195,9 +197,7 @@ def _segment(session: UltrackSession, movie: Movie, params: UltrackParams, job: 
     diameters = (params.min_diameter, params.max_diameter)
     for t, frame in job.track(frames, f"candidates {fov.name}", total=fov.shape[0]):
         membrane = frame[1] if len(channels) > 1 else None
-        maps = foreground_and_contours(
-            frame[0], membrane, fov.scale, diameters, params.sensitivity
-        )
+        maps = foreground_and_contours(frame[0], membrane, fov.scale, diameters, params.sensitivity)
         session.add(t, *maps)
 
 

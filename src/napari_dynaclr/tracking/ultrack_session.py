@@ -217,8 +217,14 @@ class UltrackSession:
                 raise  # no cell is worth its cost: nothing to add
 
     def parents(self) -> pd.DataFrame:
-        """Return the chosen cells: ``t``, ``label``, and ``before``, the label of the cell
-        before it at ``t - 1`` (0 for none)."""
+        """Return the chosen cells and those before them.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``t``, ``label``, and ``before``, the label of the cell before it at ``t - 1``
+            (0 for none).
+        """
         with closing(sqlite3.connect(self._database)) as database:
             table = pd.read_sql("select t, id, parent_id from nodes where selected", database)
         label = table["id"] - node_id(table["t"], pd.Series(0, table.index))
@@ -242,7 +248,7 @@ class UltrackSession:
         from ultrack.core.database import NodeDB
 
         engine = sqla.create_engine(self._config.data_config.database_path)
-        # The pickles were made by this process, in the line above as it were, and by no other.
+        # These pickles were made by this very process: a database of an earlier run is never read.
         with Session(engine) as session:
             for number, node in session.query(NodeDB.id, NodeDB.pickle).where(
                 NodeDB.t == t, NodeDB.selected
@@ -266,11 +272,14 @@ class UltrackSession:
 
 @contextmanager
 def _apart() -> Iterator[None]:
-    """Keep to ultrack what is its own: it seeds the global random numbers with every frame, and
-    has libraries warned about that are not ours to change."""
-    state = np.random.get_state()  # noqa: NPY002
+    """Keep to ultrack what is its own.
+
+    It seeds the global random numbers with every frame, and makes libraries warn of what is not
+    ours to change.
+    """
+    state = np.random.get_state()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(state)

@@ -72,6 +72,16 @@ def test_what_was_not_measured_in_an_epoch_leaves_no_gap():
     np.testing.assert_array_equal(line.get_xdata(), [2, 4, 6])
 
 
+def test_what_a_tracker_gets_right_is_drawn_together():
+    table = TABLE[["epoch", "loss"]].assign(centre_f1=EPOCHS / 7, link_accuracy=EPOCHS / 6)
+    loss, right = axes_of(table)
+    assert list(named(loss)) == ["training"]
+    assert {name: line.get_ydata()[-1] for name, line in named(right).items()} == {
+        "centres": 6 / 7,
+        "links": 1,
+    }
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 400])
 def test_any_number_of_epochs_can_be_drawn(epochs):
     table = pd.DataFrame({"epoch": np.arange(epochs) + 1, "loss": 1.0})

@@ -72,6 +72,7 @@ class ContrastiveTraining:
         for dataset in self._datasets:
             for fov in dataset.fovs:
                 tracks = dataset.workspace.require("tracks", fov, "tracks", "track")
+                tracks += dataset.workspace.corrected(fov)
                 seen = self._params.channels or fov.channels
                 found += [source_key(fov), tracks, *stain_inputs(dataset, fov, seen).values()]
             if self._params.balance == "state":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QMainWindow, QSizePolicy, QVBoxLayout
 
 from napari_dynaclr.core.journal import default_annotator
@@ -16,6 +16,7 @@ from napari_dynaclr.gui import annotating
 from napari_dynaclr.gui.annotate.annotate_form import AnnotateForm
 from napari_dynaclr.gui.annotate.task_editor import TaskEditor
 from napari_dynaclr.gui.settings import recall, remember
+from napari_dynaclr.gui.shortcuts import bind, unbind, window_of
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session.stretches import Stops, Tally, between, from_here_on, whole_tracks
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from napari import Viewer
     from numpy.typing import NDArray
-    from qtpy.QtGui import QHideEvent, QShowEvent
+    from qtpy.QtGui import QHideEvent, QShortcut, QShowEvent
     from qtpy.QtWidgets import QWidget
 
     from napari_dynaclr.core.tasks import Task
@@ -99,6 +100,7 @@ class AnnotateWidget(View):
             (session.cells_changed, self._cells_changed),
             (session.selection_changed, self._selection_changed),
             (session.said, self.form.said.setText),
+            (session.corrections.mode_changed, self._enable),
         ]
 
     def synchronise(self) -> None:
@@ -132,7 +134,9 @@ class AnnotateWidget(View):
         for shortcut in self._shortcuts:
             is_escape = shortcut.key() == QKeySequence("Escape")
             # Napari's tools need Escape too: it is only taken while a state is active.
-            shortcut.setEnabled(is_open and (bool(self.session.state) or not is_escape))
+            wanted = bool(self.session.state) or not is_escape
+            taken = shortcut.key().toString() in self.bench.correcting.keys
+            shortcut.setEnabled(is_open and wanted and not taken)
 
     def _task_changed(self) -> None:
         session, form = self.session, self.form
@@ -274,34 +278,20 @@ class AnnotateWidget(View):
         return found + [one for one in others if one[0] not in taken]
 
     def _bind(self) -> None:
-        """Bind the keys to the window: there they come before all key bindings of napari.
-
-        Windows that belong to it, such as a floating dock, are served as well.
-        """
+        """Have the keys work in the whole window."""
         if not self._connected and not self.isVisible():
             return
-        window: QWidget = self
-        while (owner := window.parentWidget()) is not None:
-            window = owner
+        window = window_of(self)
         wanted = (window, self.session.task.choices)
         if wanted == self._bound:
             return
         self._unbind()
         self._bound = wanted
-        for key, title, act in self.key_actions():
-            shortcut = QShortcut(QKeySequence(key), window)
-            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-            shortcut.setAutoRepeat(key in ("J", "K"))
-            shortcut.setWhatsThis(title)
-            shortcut.activated.connect(act)
-            self._shortcuts.append(shortcut)
+        self._shortcuts = bind(window, self.key_actions(), ("J", "K"))
 
     def _unbind(self) -> None:
         self._bound = None
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
-        self._shortcuts = []
+        unbind(self._shortcuts)
 
     def showEvent(self, event: QShowEvent | None) -> None:
         """Follow the session, and take the keys."""

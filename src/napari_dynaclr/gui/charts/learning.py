@@ -33,6 +33,11 @@ class _Part(NamedTuple):
 _PARTS = (
     _Part("loss", 1.7, {"loss": ("training", ""), "validation_loss": ("validation", _ORANGE)}),
     _Part("PCC ↑", 1.3, {"pcc": ("PCC", "")}),
+    _Part(
+        "right ↑",
+        1.3,
+        {"centre_f1": ("centres", ""), "link_accuracy": ("links", _ORANGE)},
+    ),
     # Of scales of their own: in one diagram, the smaller would look like a flat line.
     _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
     _Part("dynamic\nrange ↑", 1.0, {"dynamic_range": ("dynamic range", "")}),
@@ -56,9 +61,9 @@ def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
         Where and with what.
     table
         A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``, ``pcc``, and
-        ``pcc_`` with the name of each channel, ``smoothness``, ``dynamic_range`` and
-        ``rank``. What was never measured takes no room. The epoch with the lowest
-        validation loss, which is the one that is kept, has a ring.
+        ``pcc_`` with the name of each channel, ``centre_f1``, ``link_accuracy``,
+        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no room.
+        The epoch with the lowest validation loss, which is the one that is kept, has a ring.
     """
     parts = [_by_channel(part, table) for part in _PARTS]
     parts = [parts[0], *(part for part in parts[1:] if _known(part, table))]

@@ -14,6 +14,7 @@ from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, lab
 from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.growing import Growing
 from napari_dynaclr.gui.layers.marks import dots, label_colours
+from napari_dynaclr.gui.layers.pair import pair
 from napari_dynaclr.gui.layers.scene import OWNER, Scene, is_seen, look_of, space_of
 from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Tracks
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Part
     from napari_dynaclr.session.cells import Cells
+    from napari_dynaclr.session.corrected import Changes
+    from napari_dynaclr.session.frames import FovImage
     from napari_dynaclr.session.session import Session
 
 Start = Callable[
@@ -33,8 +37,9 @@ Start = Callable[
 ]
 
 _KINDS = {"image": Image, "labels": Labels}
-_ORDER = ("channel", "part", "cells", "tracks", "marks", "features")
+_ORDER = ("channel", "part", "cells", "tracks", "marks", "pair", "features")
 _DOT_UM = 3.0
+_PAIR_UM = 12.0
 
 STAIN = "stain"
 """Stands for the layers of all channels of the virtual stain, whatever they are called."""
@@ -306,6 +311,7 @@ class FovLayers:
             self._window = None
             self._remove("tracks")
             self._remove("marks")
+            self._remove("pair")
             return
         space = space_of(scene.fov)
         self._window = TrackWindow(session.cells, scene.fov.name, scene.fov.shape[0])
@@ -401,6 +407,70 @@ class FovLayers:
                 layer.size = found.size
         layer.refresh()
 
+    def show_pair(self) -> None:
+        """Draw the cells that were chosen to be corrected, where there are any."""
+        scene = self.scene
+        if scene is None:
+            return
+        found = pair(self._session)
+        layer = self._layers.get("pair")
+        if layer is None and (not found.names or "pair" in self._dismissed):
+            return
+        if layer is None:
+            layer = Points(
+                np.zeros((0, 4)),
+                ndim=4,
+                name="to correct",
+                face_color="transparent",
+                border_width=0.12,
+                border_width_is_relative=True,
+                canvas_size_limits=(14, 60),
+                metadata={OWNER: "pair"},
+                **space_of(scene.fov),
+            )
+            self._add("pair", layer)
+        with layer.events.blocker_all():
+            layer.selected_data = set()
+            layer.data = found.data
+            layer.editable = False  # new data make it editable again
+        if found.names:
+            size = _PAIR_UM / max(scene.fov.scale[1:])
+            with layer.events.blocker_all():
+                layer.border_color = found.colour
+                layer.face_color = np.zeros((len(found.names), 4))
+                layer.size = size
+            layer.text = {
+                "string": found.names,
+                "color": found.text,
+                "size": 14,
+                "anchor": "lower_left",
+                "translation": [0, 0, -0.3 * size, 0.62 * size],
+            }
+        layer.refresh()
+
+    def correct(self, changes: Changes, source: Fov, image: Callable[[], FovImage]) -> None:
+        """Show the label image as it was corrected.
+
+        Parameters
+        ----------
+        changes
+            How what is to be seen differs from the image on disk.
+        source
+            Where that is.
+        image
+            Opens it, if it is another than it was.
+        """
+        scene = self.scene
+        if scene is None or scene.labels is None:
+            return
+        labels, another = scene.labels, scene.labels.source.path != source.path
+        before, labels.changes = labels.changes, changes
+        if another:
+            labels.image, labels.source = image(), source
+        layer, t = self._layers.get("cells"), self._session.frame
+        if layer is not None and (another or t in before.times | changes.times):
+            layer.refresh()
+
     def _colour_labels(self) -> None:
         layer, scene = self._layers.get("cells"), self.scene
         if layer is None or scene is None or not layer.visible:
@@ -419,6 +489,7 @@ class FovLayers:
             self._build_tracks()
         self._colour_labels()
         self.show_marks()
+        self.show_pair()
 
 
 def _look(layer: Layer) -> dict[str, Any]:

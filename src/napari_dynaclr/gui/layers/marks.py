@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.session.session import Session
 
-TELLING = (Kind.STATE, Kind.PREDICTION, Kind.CONFIDENCE, Kind.FEATURE)
+TELLING = (Kind.STATE, Kind.PREDICTION, Kind.CONFIDENCE, Kind.FEATURE, Kind.RELIABILITY)
 """Colours that say something in the image too, where time, track, well and FOV are plain."""
 
 _SELECTED = (1.0, 1.0, 1.0, 1.0)
@@ -67,6 +67,9 @@ def dots(session: Session, diameter: float) -> Dots:
     inside = place < len(session.selection)
     selected = np.zeros(len(here), bool)
     selected[inside] = session.selection[place[inside]] == here[inside]
+    if session.corrections.active:  # those that were chosen have rings of their own
+        chosen = [session.corrections.row_of(one) for one in session.corrections.chosen]
+        selected &= ~np.isin(here, chosen)
     shown = np.ones(len(here), bool) if telling else marked | selected
     face = np.tile(np.array(_CLEAR), (len(here), 1))
     border = np.tile(np.array(_EDGE), (len(here), 1))

@@ -10,6 +10,7 @@ from napari.utils.colormaps import Colormap, ensure_colormap
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import contrast
+from napari_dynaclr.session.corrected import TrackLabels
 from napari_dynaclr.session.frames import FovImage
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Scene:
 
     fov: Fov
     layers: dict[str, LayerData]
-    labels: FovImage | None
+    labels: TrackLabels | None
     key: str = ""
 
 
@@ -143,15 +144,15 @@ def _labels(
     fov: Fov,
     cache: ChunkCache,
     damaged: Callable[[InvalidInput], object] | None,
-) -> tuple[FovImage | None, str]:
+) -> tuple[TrackLabels | None, str]:
     """Label image of a FOV, and the key of the tracks whose ids its labels are, "" if none."""
     workspace = dataset.workspace
     for result in ("tracks", "segmentation"):
         key = workspace.key(result, fov)
         if key is not None and not workspace.outdated(result, fov):
-            labels = workspace.labels(result, fov)
+            labels = workspace.labels(result, fov, behind=True)
             image = FovImage(labels, labels.channels[0], cache, damaged)
-            return image, key if result == "tracks" else ""
+            return TrackLabels(image, labels), key if result == "tracks" else ""
     return None, ""
 
 

@@ -10,9 +10,13 @@ from qtpy.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 from napari_dynaclr.gui.map.map_widget import MapPanel
 from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.steps.step_widget import StepPanel
+from napari_dynaclr.gui.steps.track_panel import TrackPanel
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+_PANELS: dict[str, type[StepPanel]] = {"track": TrackPanel}
+"""Of those stages whose panel has something of its own."""
 
 
 class SegmentAndTrackWidget(QWidget):
@@ -78,7 +82,9 @@ class Steps(QTabWidget):
 
     def __init__(self, viewer: Viewer, stages: dict[str, str]) -> None:
         super().__init__()
-        self.panels = {stage: StepPanel(viewer, stage) for stage in stages.values()}
+        self.panels = {
+            stage: _PANELS.get(stage, StepPanel)(viewer, stage) for stage in stages.values()
+        }
         for title, stage in stages.items():
             self.addTab(Scroll(self.panels[stage]), title)
 

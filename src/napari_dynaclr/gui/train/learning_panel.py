@@ -41,6 +41,7 @@ _LOSS = {
     "dynaclr": "how badly pairs are told from other cells",
     "staining": "how far the virtual stain is from the experimental one",
     "fcmae": "how badly what is hidden of an image is filled in",
+    "cellect": "how badly cells are found, told apart and linked",
 }
 """What is to become small, by the method of training."""
 
@@ -49,6 +50,10 @@ _TIPS = {
     "network is kept as it was where that was lowest (ring).",
     "pcc": "<b>PCC</b>: Pearson's correlation of virtual and experimental stain, on what is not "
     "learned from. 1 is perfect.",
+    "centre_f1": "<b>Centres</b>: F1 of the cells that are found, on what is not learned from. 1 "
+    "is perfect.",
+    "link_accuracy": "<b>Links</b>: part of the cells whose best candidate in the next frame, or "
+    "none, is right. 1 is perfect.",
     "smoothness": "<b>Smoothness</b>: how far a cell moves through the embedding in a frame, "
     "compared with any two times of its track. Lower is smoother.",
     "dynamic_range": "<b>Dynamic range</b>: by how much the one is less than the other. Higher is "
@@ -64,6 +69,8 @@ _TEXTS = {
     "loss": "loss {:.3f}",
     "validation_loss": "validation {:.3f}",
     "pcc": "PCC {:.3f}",
+    "centre_f1": "centres {:.3f}",
+    "link_accuracy": "links {:.3f}",
     "smoothness": "smoothness {:.3f}",
     "dynamic_range": "dynamic range {:.3f}",
     "rank": "rank {:.1f}",

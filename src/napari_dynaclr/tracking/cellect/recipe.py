@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from napari_dynaclr.core.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from napari_dynaclr.learning.recipe import Recipe as CommonRecipe
 
 Normalization = Literal["scaled", "log", "none"]
 Size = tuple[float, float, float]
 
 
-class Recipe(BaseModel):
+class Recipe(CommonRecipe):
     """What to do with images before the network sees them.
 
     Attributes
@@ -32,30 +29,11 @@ class Recipe(BaseModel):
         What it was trained on.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
     normalization: Normalization = "scaled"
     voxel_size: Size | None = None
     diameter_um: float | None = Field(None, gt=0)
     isotropic: bool = True
     source_channel: str = ""
-
-    @classmethod
-    def of(cls, about: Mapping[str, Any], source: str) -> Recipe:
-        """Read it from what a file says of itself.
-
-        Raises
-        ------
-        InvalidInput
-            If it cannot be understood.
-        """
-        try:
-            return cls.model_validate(dict(about))
-        except ValidationError as error:
-            wrong = ", ".join(str(one["loc"][0]) for one in error.errors())
-            raise InvalidInput(
-                f"{source} does not say properly how to use it ({wrong}): save it again."
-            ) from None
 
     def spacing(self, scale: Size) -> Size:
         """Return spacing of voxels (z, y, x) for distances, see ``candidates.in_pixels``."""

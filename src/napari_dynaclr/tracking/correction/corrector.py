@@ -13,7 +13,7 @@ from napari_dynaclr.core.tables import node_id
 from napari_dynaclr.core.workspace import AHEAD
 from napari_dynaclr.tracking.correction.actions import perform
 from napari_dynaclr.tracking.correction.drawing import ball, corrected_labels
-from napari_dynaclr.tracking.correction.engine import engine_key, read_engine
+from napari_dynaclr.tracking.correction.engine import engine_key, method_labels, read_engine
 from napari_dynaclr.tracking.correction.journal import (
     ACCEPT,
     Correction,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.correction.draft import Edit
     from napari_dynaclr.tracking.correction.journal import Recorded
@@ -129,13 +130,23 @@ class Corrector:
         return self._journal.last(self.fov.name, self.key, undone=True) is not None
 
     @property
+    def undone(self) -> Recorded | None:
+        """The action that :meth:`redo` would do again; None if there is none."""
+        return self._journal.last(self.fov.name, self.key, undone=True)
+
+    @property
+    def source(self) -> Fov:
+        """The label images of the method, wherever they are: a write moves them once."""
+        return method_labels(self._dataset.workspace, self.fov, self.key)
+
+    @property
     def behind(self) -> bool:
         """Whether there are actions that :meth:`write` has not brought into the workspace."""
         return self._dataset.workspace.behind(self.fov)
 
     def labels(self, t: int) -> NDArray[np.uint32]:
         """Return the label image of a time point by the tracks of today, (Z, Y, X)."""
-        ((_, frame),) = self._engine.labels.frames(["labels"], [t], allow_empty=True)
+        ((_, frame),) = self.source.frames(["labels"], [t], allow_empty=True)
         return corrected_labels(frame[0], self.lineages, t, self.fov.scale)[0]
 
     # -- actions ----------------------------------------------------------

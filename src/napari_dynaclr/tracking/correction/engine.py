@@ -82,6 +82,13 @@ def read_engine(dataset: Dataset, fov: Fov) -> Engine:
     return Engine(key, folder, tracks, Fov(folder, fov.name))
 
 
+def method_labels(workspace: Workspace, fov: Fov, key: str) -> Fov:
+    """Return the label images as the method made them, where they are now."""
+    kept = workspace.plate(LINKED) / fov.name
+    folder = kept if kept_key(kept) == key else workspace.plate("tracks") / fov.name
+    return Fov(folder, fov.name)
+
+
 def kept_key(folder: Path) -> str | None:
     """Key of the tracks that are kept in a folder; None where there are none."""
     try:

@@ -1,7 +1,7 @@
-"""The Cell Tracking Challenge's folders: masks by track id, and a table of track, begin, end, parent.
+"""The Cell Tracking Challenge's folders: masks by track id, and a table of tracks.
 
-The format: http://celltrackingchallenge.net/datasets. A track has no gaps there, so that one
-with a gap becomes several, each the parent of the next.
+The table has track, begin, end and parent (0 for none); see celltrackingchallenge.net/datasets.
+A track has no gaps there, so that one with a gap becomes several, each the parent of the next.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _read_lines(file: Path) -> pd.DataFrame:
     late = table["B"] <= table["P"].map(table["E"])  # NaN, where there is no parent, is not
     if late.any():
         raise InvalidInput(
-            f"{file}: track {table.index[late][0]} begins before its parent ends: correct the table."
+            f"{file}: track {table.index[late][0]} begins before its parent ends: correct it."
         )
     return table
 
@@ -169,17 +169,18 @@ def _continued(lines: pd.DataFrame) -> tuple[dict[int, int], dict[int, int]]:
     tuple
         Track by the file's label, and parent by track (-1 for none).
     """
-    children = lines["P"].value_counts()
+    children = lines["P"].value_counts().to_dict()
+    ends = lines["E"].to_dict()
     same: dict[int, int] = {}
     parents: dict[int, int] = {}
-    for label, row in lines.sort_values("B", kind="stable").iterrows():
-        parent = int(row["P"])
-        gap = parent > 0 and row["B"] > lines.at[parent, "E"] + 1
+    ordered = lines.sort_values("B", kind="stable")
+    for label, begin, parent in zip(ordered.index, ordered["B"], ordered["P"], strict=True):
+        gap = parent in ends and begin > ends[parent] + 1
         if gap and children[parent] == 1 and parent in same:
-            same[int(label)] = same[parent]  # type: ignore[call-overload] # an index of int64
+            same[int(label)] = same[parent]
         else:
-            same[int(label)] = int(label)  # type: ignore[call-overload]
-            parents[int(label)] = same.get(parent, -1)  # type: ignore[call-overload]
+            same[int(label)] = int(label)
+            parents[int(label)] = same.get(parent, -1)
     return same, parents
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from napari_dynaclr.core.atomic import write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.tables import read_csv, require_columns, validate_tracks
@@ -14,6 +12,8 @@ from napari_dynaclr.tracking.exchange.found import Found
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 NAPARI = {"id": "track_id", "trackid": "track_id", "t": "t", "z": "z", "y": "y", "x": "x"}
 

@@ -1,0 +1,1 @@
+"""Correcting tracks by hand and eye."""
