@@ -67,7 +67,7 @@ def terminal_job() -> Iterator[Job]:
     finally:
         signal.signal(signal.SIGINT, before)
     for note in job.notes:
-        console.print(f"Note: {note}", soft_wrap=True)
+        console.print(f"Note: {note}", soft_wrap=True, markup=False)
 
 
 def one_line(text: str) -> str:
@@ -78,11 +78,13 @@ def one_line(text: str) -> str:
 def show_table(table: pd.DataFrame, limit: int = 20) -> None:
     """Print the first rows of a data frame.
 
-    Columns that a terminal is too narrow for are left out from the middle, and
-    named below.
+    Nothing is printed of an empty one. Columns that a terminal is too narrow for are
+    left out from the middle, and named below.
     """
     from rich.console import Console
 
+    if table.empty:
+        return
     console = Console(width=None if sys.stdout.isatty() else 160)
     names = [str(column) for column in table.columns]
     cells = [

@@ -68,8 +68,9 @@ def test_the_menu_offers_what_there_is(processed, cells):
     features = features_of(processed, cells)
     offered = [one.title for one in choices(cells, TASKS, features[:1])]
     assert offered == [
-        "time", "track", "state (infection)", "state (division)", "state (organelle)",
-        "state (death)", "prediction (infection)", "confidence (infection)", "well", "FOV",
+        "time", "track", "link reliability", "state (infection)", "state (division)",
+        "state (organelle)", "state (death)", "prediction (infection)",
+        "confidence (infection)", "well", "FOV",
         f"feature ({features[0]})",
     ]  # fmt: skip
     assert [one.title for one in choices(Cells(), (), ())] == ["time", "track", "well", "FOV"]

@@ -29,7 +29,7 @@ _SUMMARY = {
     "track": "Link segmented cells over time.",
     "correct": "Put tracks right: list what is suspect, do actions, write them.",
     "embed": "Embed every tracked cell at every time point.",
-    "train": "Train a network: an encoder of cells, or a stainer.",
+    "train": "Train a network: an encoder of cells, a stainer, or a tracker.",
     "project": "Map the embedding to two or more dimensions.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",

@@ -107,7 +107,7 @@ METHODS: tuple[Method, ...] = (
            "tracking.masks", "MasksParams"),
     Method("correct", "write", "Bring the tracks up to date with what was corrected",
            "tracking.correction.pending", "WriteParams"),
-    Method("correct", "edit", "One action: cut, link, swap, merge, divide, delete, add, undo",
+    Method("correct", "edit", "One action, such as cut, link, swap or undo",
            "tracking.correction.editing", "EditParams"),
     Method("correct", "table", "Actions from a table",
            "tracking.correction.tables", "TableParams"),

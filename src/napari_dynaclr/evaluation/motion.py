@@ -27,14 +27,14 @@ def measure(dataset: Dataset, params: MotionParams, job: Job) -> Report:
     -------
     Report
         Per FOV what :class:`~napari_dynaclr.core.motion.Motion` holds, lengths in um: the
-        settings that it suggests in columns of their names, and its ``verdict``.
+        settings that it suggests in columns of their names. The verdicts are a further table.
 
     Raises
     ------
     MissingInput
         If a FOV has not been segmented.
     """
-    rows = []
+    rows, verdicts = [], []
     for fov in job.track(dataset.fovs, "survey motion"):
         motion = survey(segmented_cells(dataset, fov, job), fov.scale, fov.frame_interval)
         figures = {
@@ -48,10 +48,11 @@ def measure(dataset: Dataset, params: MotionParams, job: Job) -> Report:
             "jumps": " ".join(map(str, motion.jumps)),
         }
         row = {"fov_name": fov.name, **figures, **times, **motion.suggested}
-        rows.append({**row, "verdict": motion.verdict})
+        rows.append(row)
+        verdicts.append({"fov_name": fov.name, "verdict": motion.verdict})
         job.note(f"{fov.name}: {motion.verdict}{_advice(motion.suggested)}")
     table = pd.DataFrame(rows)
-    return Report(table[[*table.columns.drop("verdict"), "verdict"]])
+    return Report(table, more={"verdicts": pd.DataFrame(verdicts)})
 
 
 def _advice(suggested: dict[str, float]) -> str:

@@ -37,8 +37,8 @@ class LinkingParams(Params):
     max_distance: float = Field(
         15.0,
         title="Largest step (um)",
-        description="A cell moves no further than this between two frames. 'evaluate --method "
-        "motion' suggests it from the data.",
+        description="A cell moves no further than this between two frames, in um. 'evaluate "
+        "--method motion' suggests it from the data.",
         gt=0,
         le=1000,
     )

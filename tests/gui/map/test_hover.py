@@ -38,7 +38,8 @@ def test_it_shows_what_a_cell_looks_like_and_what_is_known_of_it(card, bench, qt
     lines = card.text.text().split("\n")
     track, t = session.cells.track[row], session.frame
     assert lines[:3] == [f"track {track}", f"t={t}", "infection: infected"]
-    assert lines[3].startswith("predicted ")
+    assert lines[3].startswith("link ")
+    assert lines[4].startswith("predicted ")
     image = picture(card)
     shades = {image.pixel(x, y) for x in range(image.width()) for y in range(image.height())}
     assert len(shades) > 20

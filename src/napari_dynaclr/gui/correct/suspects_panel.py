@@ -106,9 +106,9 @@ class SuspectsPanel(QWidget):
         current = queue.current
         self.list.setCurrentRow(queue.position if current is not None else -1)
         if current is not None:
-            self.heading.setText(f"{queue.position + 1} of {queue.total:,} suspicious places")
+            self.heading.setText(f"{queue.position + 1} of {_places(queue.total)}")
         else:
-            self.heading.setText(f"{queue.total:,} suspicious places" if count else state)
+            self.heading.setText(_places(queue.total) if count else state)
         self.list.setVisible(count > 0)
         self.why.setText(current.why if current is not None else "")
         self.why.setVisible(current is not None)
@@ -121,3 +121,7 @@ class SuspectsPanel(QWidget):
 
 def _line(place: Suspect) -> str:
     return f"{place.score:.2f}   t={place.t}   {place.why}"
+
+
+def _places(count: int) -> str:
+    return f"{count:,} suspicious place{'s' * (count != 1)}"

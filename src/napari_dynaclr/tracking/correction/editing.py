@@ -41,10 +41,10 @@ class EditParams(Params):
     place: str = Field(
         "",
         title="Place of a new cell",
-        description="t, y, x (or t, z, y, x) in pixels, separated by commas, for 'add'.",
+        description="t, y, x (or t, z, y, x), lengths in pixels, separated by commas, for 'add'.",
     )
     radius: float = Field(
-        5.0, title="Radius of a new cell (um)", description="For 'add'.", gt=0, le=1000
+        5.0, title="Radius of a new cell (um)", description="For 'add', in um.", gt=0, le=1000
     )
     replace: bool = Field(
         False,

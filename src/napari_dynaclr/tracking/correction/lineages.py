@@ -164,7 +164,9 @@ class Lineages:
         here = (columns["track_id"][:size] == track) & (columns["t"][:size] == t)
         found = np.flatnonzero(here & columns["alive"][:size])
         if not len(found):
-            raise InvalidInput(f"Track {track} has no cell at t={t}: look it up in tracks.csv.")
+            raise InvalidInput(
+                f"Track {track} has no cell at t={t}: see tracks.csv, in tracks.zarr."
+            )
         return int(columns["id"][found[0]])
 
     def ids_at(self, t: int) -> NDArray[np.int64]:
