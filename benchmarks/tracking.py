@@ -131,7 +131,9 @@ def accuracy() -> None:
             track(dataset, parse("track", name, values))
             scores = evaluate(dataset, parse("evaluate", "tracking", {"truth": truth}))
             picked = scores[["TRA", "DET", "LNK", "division_f1"]].mean()
-            rows.append({"plate": difficulty, "method": name, **picked.round(4)})
+            rows.append(
+                {"plate": difficulty, "method": name, **{k: f"{v:.4f}" for k, v in picked.items()}}
+            )
     show("Accuracy on the simulated plate, mean of 4 FOVs", rows)
 
 

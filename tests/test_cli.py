@@ -58,7 +58,7 @@ def test_the_help_of_a_method_lists_its_settings_with_defaults_and_bounds(method
 
 def test_bounds_are_told_as_they_are():
     said = flat(succeed("track", "--help").out)
-    assert "two frames. [above 0 to 1000] [default: 10.0]" in said
+    assert "from the data. [above 0 to 1000] [default: 15.0]" in said
     assert "closes no gaps. [from 0 to 50] [default: 2]" in said
     assert "Makes the map repeatable. [from 0] [default: 0]" in flat(
         succeed("project", "--help").out

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from napari_dynaclr.core.atomic import atomic_file, remove, replace_folder, write_csv, write_text
+from napari_dynaclr.core.atomic import (
+    atomic_file,
+    clear_replaced,
+    remove,
+    replace_folder,
+    write_csv,
+    write_text,
+)
 
 
 def names(folder):
@@ -65,6 +72,15 @@ def test_replace_folder_takes_the_place_of_the_old(tmp_path):
 def test_replace_folder_makes_the_folders_above(tmp_path):
     replace_folder(folder_with(tmp_path / "s", "new"), tmp_path / "a" / "b" / "t")
     assert names(tmp_path / "a" / "b" / "t") == ["new"]
+
+
+def test_what_was_replaced_is_cleared_once_the_new_one_is_there(tmp_path):
+    old = folder_with(tmp_path / ".t.old", "old")
+    clear_replaced(tmp_path / "t")
+    assert old.exists(), "it is all there is"
+    folder_with(tmp_path / "t", "new")
+    clear_replaced(tmp_path / "t")
+    assert names(tmp_path) == ["t"]
 
 
 def test_replace_folder_clears_what_a_crash_left(tmp_path):

@@ -119,6 +119,15 @@ def recover_folder(source: Path, target: Path) -> None:
         replace_folder(source, target)
 
 
+def clear_replaced(target: Path) -> None:
+    """Remove what :func:`replace_folder` had replaced when it was killed, if it got so far.
+
+    Only for who keeps others from the folder.
+    """
+    if target.exists():
+        remove(_old(target))
+
+
 def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 

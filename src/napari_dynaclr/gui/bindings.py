@@ -123,7 +123,11 @@ class Mouse:
         given = session.marks.get(cells.name(row), int(cells.id[row]), session.task.name)
         if given is not None:
             text += f", {session.task.name}: {given.state}"
-        if len(cells.reliability) and np.isfinite(cells.reliability[row]):
+        linked = (
+            cells.parent[row] >= 0
+            or cells.of_track(cells.name(row), int(cells.track[row]))[0] < row
+        )
+        if linked and len(cells.reliability) and np.isfinite(cells.reliability[row]):
             text += f", link {cells.reliability[row]:.0%} reliable"
         prediction = cells.predictions.get(session.task.name)
         if prediction is not None and prediction.codes[row] >= 0:

@@ -287,7 +287,7 @@ class Correcting(QObject):
         if self._writing:
             return "writing…"
         if self._behind:
-            return "not in tracks.csv yet"
+            return "not written yet"
         return "written" if self._session.corrections.shown.undo else ""
 
     def write(self) -> None:
@@ -313,6 +313,8 @@ class Correcting(QObject):
                         del self._behind[name]
             if self._behind and run.state is RunState.FINISHED:
                 self._write_soon.start()
+            # The label images of the tracker have been put elsewhere, at the first time.
+            self._session.corrections.refresh()
             self.written_changed.emit()
 
         run.ended.connect(ended)
@@ -323,7 +325,9 @@ class Correcting(QObject):
         write_corrections(dataset, names, job)
 
     def _stage_changed(self) -> None:
+        """After a stage, which has written what it was going to read: write the rest."""
         if self._behind and not self._is_read:
+            self._session.corrections.refresh()
             self._write_soon.start()
 
     def stop(self) -> None:

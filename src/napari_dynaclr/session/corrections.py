@@ -257,7 +257,8 @@ class Corrections:
 
     def refresh(self) -> None:
         """Show the tracks as they are corrected, where others were read meanwhile."""
-        if not self._refreshing:
+        session, fov = self._session, self._session.fov
+        if not self._refreshing and fov is not None and fov.name in session.cells.fovs:
             self._refreshing = True
             self._queue(None, lambda _: "")
 

@@ -10,7 +10,6 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.tracking.assignment import LinkingParams
 from napari_dynaclr.tracking.candidates import (
     division_cost,
@@ -19,6 +18,7 @@ from napari_dynaclr.tracking.candidates import (
     say_if_out_of_reach,
     steps,
 )
+from napari_dynaclr.tracking.matching import match
 from napari_dynaclr.tracking.movie import Linked
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from napari_dynaclr.tracking.candidates import Cells, Steps
     from napari_dynaclr.tracking.movie import Movie
 
-_NEAREST = 5
+_NEAREST, _NEAREST_LATER = 5, 2
+"""Candidates of a cell at most: in the frame before, and in one further back."""
 _EDGE = 1.0
 """What it costs a track to begin or to end, in squares of the largest step; a link within reach
 costs up to 1, so that cells rather go on."""
@@ -64,7 +65,7 @@ class FlowParams(LinkingParams):
         60.0,
         title="Time limit (s)",
         description="The longest time for one group of cells in a window. If it runs out, the best "
-        "links found until then are kept, and a note says so.",
+        "links found until then are kept, or steps and gaps only; a note says so.",
         gt=0,
         le=86_400,
         json_schema_extra={"advanced": True},
@@ -96,8 +97,7 @@ def link(movie: Movie, params: FlowParams, job: Job) -> Linked:
     Raises
     ------
     InvalidInput
-        If a label stands twice at a time point, a cell has no position, or no links are found
-        for a group of cells in time.
+        If a label stands twice at a time point, or a cell has no position.
     """
     # A gap that begins before the overlap has to end in it.
     overlap = max(params.overlap, params.max_gap + 1)
@@ -115,7 +115,7 @@ def link(movie: Movie, params: FlowParams, job: Job) -> Linked:
         settled = stop - overlap if stop < cells.frames else stop
         open_ = (cells.t[moves.before] >= start) & (cells.t[moves.after] < stop)
         free = open_ & ~taken[moves.after] & ~((moves.other >= 0) & taken[moves.other])
-        chosen, late = _solve(moves.only(free), params.time_limit, movie.fov.name, job)
+        chosen, late = _solve(moves.only(free), params.time_limit, job)
         slow += late
         kept = chosen.only(cells.t[chosen.before] < settled)
         single = kept.other < 0
@@ -126,8 +126,8 @@ def link(movie: Movie, params: FlowParams, job: Job) -> Linked:
     if slow:
         job.note(
             f"FOV {movie.fov.name}: {slow} groups of cells took longer than "
-            f"{params.time_limit:g} s; their links may not be the best. Raise time_limit, or lower "
-            "max_distance."
+            f"{params.time_limit:g} s; their links may not be the best, and lack divisions. Raise "
+            "time_limit, or lower max_distance."
         )
     return Linked(number_tracks(movie.nodes, cells, before, mother))
 
@@ -137,7 +137,7 @@ def _moves(cells: Cells, near: Steps, params: FlowParams) -> _Moves:
     square = params.max_distance**2
     parts = [(near.before, near.after, np.full(len(near.after), -1), near.squared / square)]
     for lag in range(2, params.max_gap + 2):
-        gap = steps(cells, lag, params.max_distance * lag**0.5, nearest=_NEAREST)
+        gap = steps(cells, lag, params.max_distance * lag**0.5, nearest=_NEAREST_LATER)
         cost = gap.squared / (lag * square) + _MISSED * (lag - 1)
         parts.append((gap.before, gap.after, np.full(len(gap.after), -1), cost))
     if params.max_division_distance:
@@ -171,7 +171,7 @@ def _pairs(group: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return np.concatenate(one), np.concatenate(other)
 
 
-def _solve(moves: _Moves, limit: float, name: str, job: Job) -> tuple[_Moves, int]:
+def _solve(moves: _Moves, limit: float, job: Job) -> tuple[_Moves, int]:
     """Choose moves at the least cost; how many groups ran out of time."""
     if not len(moves.cost):
         return moves, 0
@@ -200,12 +200,11 @@ def _solve(moves: _Moves, limit: float, name: str, job: Job) -> tuple[_Moves, in
             constraints=LinearConstraint(rows, ub=1),
             options={"time_limit": limit},
         )
-        if found.x is None:
-            raise InvalidInput(
-                f"FOV {name}: the solver found no links for {len(part)} candidates within "
-                f"{limit:g} s: raise time_limit, lower max_distance, or use the method "
-                "'assignment'."
-            )
         late += found.status == 1
+        if found.x is None:  # out of time: the steps and gaps alone, which are an assignment
+            single = part[moves.other[part] < 0]
+            cost = moves.cost[single] + 2 * _EDGE
+            chosen.append(single[match(moves.after[single], moves.before[single], cost, 2 * _EDGE)])
+            continue
         chosen.append(part[found.x > 0.5])
     return moves.only(np.concatenate(chosen)), late

@@ -77,12 +77,14 @@ class UltrackParams(Params):
         description="Above 1 finds dimmer cells, below 1 only brighter ones.",
         ge=0.1,
         le=10,
+        json_schema_extra={"advanced": True},
     )
     solver: Literal["auto", "cbc", "gurobi"] = Field(
         "auto",
         title="Solver",
         description="cbc needs no licence; gurobi is faster and needs one that allows the size; "
         "auto takes gurobi where it works, else cbc.",
+        json_schema_extra={"advanced": True},
     )
     appearance: float = Field(
         0.1,

@@ -226,11 +226,11 @@ def test_a_and_b_keep_their_own_time_and_are_seen_at_every_time(widget, bench, q
     assert (layer.data[:, 0] == 5).all()
     at(bench, 4)
     assert list(layer.text.values) == ["A", "B, t=5"]
-    assert widget.chosen["A"].text().startswith(f"A: track {one}, t=4")
+    assert widget.chosen["A"].text().startswith(f"track {one}, t=4")
     assert "reliable" in widget.chosen["A"].text()
     press(qtbot, bench, "Esc")
     assert len(layer.data) == 0
-    assert widget.chosen["A"].text() == "A: click a cell"
+    assert widget.chosen["A"].text() == "click a cell"
 
 
 def test_what_cannot_be_done_is_disabled_and_says_why(widget, bench, qtbot):

@@ -40,6 +40,7 @@ CHOICES = {
     "starts": ["/data/plate.dynaclr/weights/mine.safetensors", "DynaCLR-DENV-VS+Ph"],
     "stainers": ["/data/plate.dynaclr/weights/stainer.safetensors"],
     "tasks": ["infection", "division"],
+    "trackers": ["/data/plate.dynaclr/weights/tracker.safetensors"],
     "maps": ["phate"],
 }
 every_method = pytest.mark.parametrize(
@@ -232,8 +233,8 @@ def test_every_field_says_what_it_is_and_few_are_shown_at_first(method, qtbot):
         assert label.text() == info.title
         assert label.toolTip()
     shown = [name for name, editor in form._editors.items() if editor.isVisible()]
-    # Trainings have to be told more than other methods.
-    assert len(shown) <= {"train": 11, "compare": 15}.get(method.stage, 5)
+    # Trainings have to be told more than other methods; correcting has a dock of its own.
+    assert len(shown) <= {"train": 11, "compare": 15, "correct": 6}.get(method.stage, 5)
     assert all(not hints_of(kind.model_fields[name]).get("advanced") for name in shown)
 
 

@@ -85,6 +85,6 @@ def training(monkeypatch):
     others = tuple(method for method in registry.METHODS if method.stage != "train")
     method = Method("train", "fake", "A pretended training", "faketrain", "FakeTrainParams")
     monkeypatch.setattr(registry, "METHODS", (*others, method))
-    monkeypatch.setattr(registry, "_SHARED", {})  # it has a verb of its own
+    monkeypatch.setattr(registry, "_ELSEWHERE", {})  # it has a verb of its own
     yield fake
     fake.steps.release(1000)

@@ -110,8 +110,12 @@ class CorrectWidget(View):
         inside.addSpacing(4)
         inside.addWidget(self.suspects)
         inside.addSpacing(8)
-        for label in self.chosen.values():
-            inside.addWidget(label)
+        for name, label in self.chosen.items():
+            line = QHBoxLayout()
+            line.setSpacing(6)
+            line.addWidget(_chip(name))
+            line.addWidget(label, 1)
+            inside.addLayout(line)
         inside.addSpacing(2)
         inside.addWidget(self.buttons)
         inside.addStretch(1)
@@ -186,10 +190,9 @@ class CorrectWidget(View):
             row = corrections.row_of(node)
             hint = "click a cell" if name == "A" else "Shift+click another, at any time point"
             text = self.bench.mouse.known(row) if row >= 0 else hint
-            label.setText(f"{name}: {text}")
+            label.setText(text)
             label.setToolTip(text)
             label.setEnabled(row >= 0)
-            label.setStyleSheet(f"color: {COLOURS[name]}; font-weight: bold;" if row >= 0 else "")
         shown = corrections.shown
         for button, what, title, key in (
             (self.undo, shown.undo, "Undo", KEYS["undo"]),
@@ -263,6 +266,17 @@ class CorrectWidget(View):
         if hidden:  # it or its dock, and not just the window that they are in
             # In a moment: a dock that begins or ceases to float is hidden and shown again.
             QTimer.singleShot(0, partial(_rest, self, self.bench))
+
+
+def _chip(name: str) -> QLabel:
+    """Return the name of a chosen cell, in the colour that it has in the image."""
+    chip = QLabel(name)
+    chip.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    chip.setFixedWidth(20)
+    chip.setStyleSheet(
+        f"background: {COLOURS[name]}; color: black; font-weight: bold; border-radius: 3px;"
+    )
+    return chip
 
 
 def _rest(widget: CorrectWidget, bench: Workbench) -> None:

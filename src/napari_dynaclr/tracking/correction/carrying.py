@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dynaclr.core.atomic import remove, write_csv
+from napari_dynaclr.core.atomic import clear_replaced, remove, write_csv
 from napari_dynaclr.core.shards import nodes, read_shard, write_shard
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def carry_shard(
     if made_from != key or not workspace.shard(name, fov).exists():
         return
     shard = read_shard(workspace.shard(name, fov))
+    clear_replaced(workspace.shard(name, fov))
     held = nodes(shard)
     place = {node: row for row, node in enumerate(held["id"])}
     here = tracks[tracks["id"].isin(place)]

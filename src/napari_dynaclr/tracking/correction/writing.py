@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.atomic import (
+    clear_replaced,
     recover_folder,
     remove,
     replace_folder,
@@ -135,6 +136,7 @@ def _embeddings(workspace: Workspace) -> list[str]:
 def _keep(workspace: Workspace, fov: Fov, engine: Engine) -> None:
     """Keep what the method made, before it is replaced for the first time."""
     plate = workspace.plate(LINKED)
+    clear_replaced(plate / fov.name)
     if kept_key(plate / fov.name) == engine.key:
         return
     folder = workspace.partial(LINKED, fov, engine.key) / "image"
