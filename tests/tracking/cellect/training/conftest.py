@@ -21,9 +21,8 @@ for package in ("torch", "lightning"):
 
 
 @pytest.fixture
-def quick(truth: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Params]:
+def quick(truth: Path) -> Callable[..., Params]:
     """Return a function that makes settings of a training of seconds, from the true tracks."""
-    monkeypatch.setattr("napari_dynaclr.tracking.cellect.training.watch.PATCHES", 12)
 
     def make(**values: Any) -> Params:
         usual = {"patch_size": 64, "epochs": 2, "patches": 8, "batch_size": 4, "device": "cpu"}

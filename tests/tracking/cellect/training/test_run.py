@@ -68,7 +68,7 @@ def test_centres_and_links_are_learned(dataset, quick):
     [
         {"interval": 3, "candidates": 10, "divisions": 1.0, "split": "time"},
         {"normalization": "log", "augment": False, "held_out": 0.0, "channel": "Sensor"},
-        {"memory": 0.0035, "split": "well", "batch_size": 2},
+        {"memory": 0.0026, "split": "well", "batch_size": 2},
     ],
 )
 def test_every_way_to_learn_runs(dataset, quick, values):

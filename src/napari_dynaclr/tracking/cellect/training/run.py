@@ -106,7 +106,9 @@ class CellectTraining:
         drawing = Drawing(self._size, params.interval, params.divisions, params.augment)
         memory = room(params)
         plain = replace(drawing, turn=False)
-        watch = Watch(held or train, plain, _WATCHED * memory, params.seed, bool(held), job)
+        watch = Watch(
+            held or train, plain, params.patches, _WATCHED * memory, params.seed, bool(held), job
+        )
         feed = Feed(
             train,
             drawing,

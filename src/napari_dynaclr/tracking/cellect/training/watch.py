@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.tracking.cellect.training.samples import Batch, Sample, Seen
 
 PATCHES = 130
-"""Patches that are watched, as in the paper (Methods, Training and inference)."""
+"""Patches that are watched, at most, as in the paper (Methods, Training and inference)."""
 
 _BYTES = 6
 """Of a voxel, in three frames."""
@@ -40,6 +40,8 @@ class Watch:
         What they are drawn from: what is held out, if anything is.
     drawing
         How they are drawn.
+    most
+        Samples, at most: not more than are learned from in between.
     room
         Memory for pixels, bytes.
     seed
@@ -54,6 +56,7 @@ class Watch:
         self,
         stretches: Sequence[Stretch],
         drawing: Drawing,
+        most: int,
         room: float,
         seed: int,
         held_out: bool,
@@ -62,7 +65,7 @@ class Watch:
         self._job = job
         self.held_out = held_out
         rng = np.random.default_rng(seed)
-        count = int(np.clip(room / (_BYTES * np.prod(drawing.size)), 1, PATCHES))
+        count = int(np.clip(room / (_BYTES * np.prod(drawing.size)), 1, min(PATCHES, most)))
         sampler = Sampler(stretches, drawing)
         draws = [sampler.draw(rng) for _ in range(count)]
         self.samples: list[Sample] = []
