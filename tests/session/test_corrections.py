@@ -210,7 +210,7 @@ def test_what_cannot_be_done_says_why_and_changes_nothing(session, processed):
 def test_clicks_while_the_disk_is_busy_are_done_in_order(processed):
     later = Later()
     session = looking_at(processed, later)
-    later.go()  # the corrector is opened before the first click
+    later.go()  # it looks what was corrected before
     one, two = long_tracks(session, 4)[:2]
     session.corrections.choose(node(session, one, 4))
     session.corrections.act("cut")
@@ -286,13 +286,15 @@ def test_written_tracks_are_what_was_shown(session, processed):
 def test_another_fov_begins_with_nothing_chosen(session, processed):
     session.corrections.choose(node(session, long_tracks(session, 4)[0], 4))
     session.corrections.act("cut")
+    wanted = table(session)
     session.show(processed["A/1/0"])
     assert (session.corrections.a, session.corrections.b) == (None, None)
     assert session.corrections.shown.fov_name == "A/1/0"
-    assert not session.corrections.shown.behind
+    assert session.corrections.shown.undo == ""
+    pd.testing.assert_frame_equal(table(session), wanted)  # its cells are shown as well
     session.show(processed[FOV])
-    assert session.corrections.shown.fov_name == FOV
-    assert session.corrections.shown.behind
+    assert session.corrections.shown.undo.startswith("cut")
+    pd.testing.assert_frame_equal(table(session), wanted)
 
 
 def test_clicks_choose_a_then_b_and_a_selection_is_a(session):

@@ -43,7 +43,9 @@ def docked(bench, qtbot, kind):
     bench.viewer.window.add_dock_widget(made, name=kind.__name__, area="right")
     window = bench.viewer.window._qt_window
     window.activateWindow()
-    qtbot.waitUntil(lambda: QApplication.activeWindow() is window and made.isVisible())
+    qtbot.waitUntil(
+        lambda: QApplication.activeWindow() is window and made.isVisible(), timeout=20_000
+    )
     return made
 
 
