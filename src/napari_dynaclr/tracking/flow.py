@@ -38,7 +38,9 @@ _MISSED = 0.5
 _MISSED_IN_ALL = 1.0
 """and what the longest gap costs at most, so that one of any length allowed is worth closing."""
 _DIVIDE = 0.2
-"""What a perfect division costs, beside the steps of the daughters."""
+"""What a perfect division costs; how far the daughters went does not count, as cells that have
+just divided are thrown apart (with their steps, fewer true divisions of the simulated plates are
+found)."""
 _BATCH = 2000
 """Variables that are solved together."""
 
