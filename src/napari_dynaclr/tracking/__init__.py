@@ -166,9 +166,7 @@ def _movie(dataset: Dataset, fov: Fov, segmented: bool, key: str, job: Job) -> M
     return Movie(fov, nodes, scratch, labels)
 
 
-def _write(
-    writer: FovWriter, movie: Movie, linked: Linked, workspace: Workspace, job: Job
-) -> None:
+def _write(writer: FovWriter, movie: Movie, linked: Linked, workspace: Workspace, job: Job) -> None:
     """Write the label images, numbered by track, and the table, and publish both."""
     from napari_dynaclr.tracking.correction.engine import void_kept
     from napari_dynaclr.tracking.nodes import relabel, to_tracks
