@@ -12,7 +12,6 @@ import numpy as np
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.atomic import (
     clear_replaced,
-    recover_folder,
     remove,
     replace_folder,
     write_csv,
@@ -84,7 +83,7 @@ def write_corrections(dataset: Dataset, fov: Fov, job: Job | None = None) -> boo
     journal = Corrections(workspace.corrections)
     now = digest(journal.in_force(fov.name, key))
     # Killed between two names of a folder, it has none.
-    recover_folder(workspace.correcting(fov), workspace.plate("tracks") / fov.name)
+    workspace.recover_corrected(fov)
     if now == workspace.corrected(fov) and workspace.tracks_csv(fov).exists():
         _settle(workspace, fov, journal, key, now)
         return False
