@@ -177,21 +177,6 @@ def test_what_was_set_aside_is_void_once_a_part_is_made_anew(predicted, again):
     assert not workspace.edited("embeddings.features", fov)
 
 
-def test_a_cell_added_elsewhere_does_not_get_the_vector_of_one_with_its_id(embedded):
-    fov, workspace = embedded.fovs[0], embedded.workspace
-    corrector = Corrector(embedded, FOV)
-    (first,) = corrector.add(1, 0, 30, 50, 3.0).ids
-    corrector.write()
-    embed(embedded)
-    corrector.undo()
-    corrector.write()
-    corrector = Corrector(embedded, FOV)
-    (second,) = corrector.add(1, 0, 10, 50, 3.0).ids
-    assert second == first, "else nothing can be mistaken"
-    corrector.write()
-    assert first not in set(workspace.embedding("features", fov).obs["id"])
-
-
 @pytest.fixture
 def two(make_plate, tmp_path):
     """Two FOVs with predictions."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.workspace import Workspace
 
 _RENEWED = ("track_id", "parent_track_id", "parent_id")
-_PLACE = ("t", "z", "y", "x")
 
 
 def carry_shard(
@@ -129,18 +128,10 @@ def _stamp(workspace: Workspace, name: str, fov: Fov) -> str:
 def _rows(held: pd.DataFrame, tracks: pd.DataFrame) -> NDArray[np.intp]:
     """Return the row that each cell of the tracks has in a table, -1 where it has none, (N,).
 
-    A cell that was added, taken back and added elsewhere may have the id that it had: it is
-    another cell.
+    An id is never given to another cell, also if the first was taken back.
     """
     row = {int(node): row for row, node in enumerate(held["id"])}
-    found = np.array([row.get(int(node), -1) for node in tracks["id"]], np.intp)
-    known = np.flatnonzero(found >= 0)
-    for one in (one for one in _PLACE if one in held):
-        there = held[one].to_numpy(float)[found[known]]
-        moved = ~np.isclose(there, tracks[one].to_numpy(float)[known], rtol=1e-6, atol=1e-4)
-        found[known[moved]] = -1
-        known = known[~moved]
-    return found
+    return np.array([row.get(int(node), -1) for node in tracks["id"]], np.intp)
 
 
 def carry_predictions(workspace: Workspace, fov: Fov, tracks: pd.DataFrame, key: str) -> None:
