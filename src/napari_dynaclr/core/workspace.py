@@ -422,6 +422,10 @@ class Workspace:
         """Predictions of a task, as CSV."""
         return self.path / "predictions" / f"{task}.csv"
 
+    def set_aside(self, task: str) -> Path:
+        """Predictions of a task for cells that were deleted since, as CSV."""
+        return self.path / "predictions" / "set_aside" / f"{task}.csv"
+
     def classifier(self, task: str) -> Path:
         """Classifier of a task, saved with skops."""
         return self.path / "classifiers" / f"{task}.skops"

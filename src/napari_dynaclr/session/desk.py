@@ -10,6 +10,7 @@ from napari_dynaclr.session.painting import paint
 from napari_dynaclr.tracking.correction.corrector import Corrector, describe
 from napari_dynaclr.tracking.correction.replay import replay
 from napari_dynaclr.tracking.correction.suspects import suspects
+from napari_dynaclr.tracking.correction.writing import write_corrections as _write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +130,5 @@ def replayed(dataset: Dataset, corrector: Corrector) -> str:
 
 def write_corrections(dataset: Dataset, fov_names: Sequence[str], job: Job) -> None:
     """Write the corrected tracks of those FOVs whose tables lack corrections; in a job."""
-    for name in fov_names:
-        fov = dataset.whole[name]
-        if dataset.workspace.behind(fov):
-            Corrector(dataset, name).write(job)
+    fovs = (dataset.whole[name] for name in fov_names)
+    _write(dataset, (fov for fov in fovs if dataset.workspace.behind(fov)), job)

@@ -185,10 +185,8 @@ def find(lineages: Lineages, cell: str) -> int:
 
 def write_all(dataset: Dataset, job: Job) -> pd.DataFrame:
     """Bring what is in force into the tracks of all FOVs, and list it."""
-    tables = []
-    for fov in job.track(dataset.fovs, "write corrections"):
-        write_corrections(dataset, fov, job)
-        tables.append(listed(Corrector(dataset, fov.name)))
+    write_corrections(dataset, job.track(dataset.fovs, "write corrections"), job)
+    tables = [listed(Corrector(dataset, fov.name)) for fov in dataset.fovs]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -265,7 +265,7 @@ class Corrector:
         """
         from napari_dynaclr.tracking.correction.writing import write_corrections
 
-        return write_corrections(self._dataset, self.fov, job)
+        return write_corrections(self._dataset, [self.fov], job)
 
     def do(
         self, action: str, *nodes: int, replace: bool = False, kind: str = "", replays: str = ""
