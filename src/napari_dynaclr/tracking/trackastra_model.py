@@ -318,7 +318,8 @@ def _load(network: Any, path: Path) -> None:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError):
         raise InvalidInput(
             f"{path} holds no plain weights: it is damaged, or would run code when loaded, which "
-            "is refused. Get the model again from where it came."
+            "is refused. Get the model again from where it came; a published one is downloaded "
+            "anew once its folder is deleted."
         ) from None
     if isinstance(state, dict) and "state_dict" in state:  # of Lightning
         held = state["state_dict"].items()
