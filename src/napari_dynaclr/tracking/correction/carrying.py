@@ -162,10 +162,11 @@ def _carry_table(workspace: Workspace, task: str, fov: Fov, tracks: pd.DataFrame
         return
     # As text: the numbers of other FOVs stay as they are to the last digit.
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    aside = read_set_aside(workspace, task, list(table))
+    columns = [str(one) for one in table]
+    aside = read_set_aside(workspace, task, columns)
     ours = table["fov_name"] == fov.name
     back = aside[(aside["fov_name"] == fov.name) & (aside[MADE_FROM] == key)]
-    known = pd.concat([table[ours], back[list(table)]]).drop_duplicates("id", ignore_index=True)
+    known = pd.concat([table[ours], back[columns]]).drop_duplicates("id", ignore_index=True)
     held = known.assign(id=known["id"].astype(np.int64))
     found = _rows(held, tracks)
     there = known.iloc[found[found >= 0]].assign(
@@ -173,8 +174,8 @@ def _carry_table(workspace: Workspace, task: str, fov: Fov, tracks: pd.DataFrame
     )
     first = int(np.argmax(ours)) if ours.any() else len(table)
     before, after = table.iloc[:first], table.iloc[first:][~ours.iloc[first:]]
-    new = pd.concat([before, there[list(table)], after], ignore_index=True)
-    gone = known.drop(index=found[found >= 0]).assign(**{MADE_FROM: key})
+    new = pd.concat([before, there[columns], after], ignore_index=True)
+    gone = known[~known.index.isin(found)].assign(**{MADE_FROM: key})
     # First, and never less: a run that is killed between the two has lost nothing, and what
     # is in both counts as it is in the table.
     kept = pd.concat([gone, aside]).drop_duplicates(["fov_name", "id"], ignore_index=True)
