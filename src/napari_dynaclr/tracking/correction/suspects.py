@@ -287,7 +287,11 @@ def _divisions(field: _Field) -> pd.DataFrame:
                 found.append(
                     (1 - 1.5 / (ratio + 0.5), f"one daughter is {ratio:.1f} times the other")
                 )
-            lost = [count for one in pair if (count := _lost_after(field, of_track[track[one]]))]
+            lost = [
+                count
+                for one in pair
+                if (count := _lost_after(field, np.asarray(of_track[track[one]])))
+            ]
             if lost:
                 found.append((0.75, f"a daughter is lost after {min(lost)} time points"))
         worst = max(found)
