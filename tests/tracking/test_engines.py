@@ -136,6 +136,15 @@ def test_empty_frames_are_a_gap(name, empty, whole):
 
 
 @engine
+@pytest.mark.parametrize("empty", [3, 4, 5, 8, 10])
+def test_gaps_as_long_as_asked_for_are_closed(name, empty):
+    nodes = moving(9, 24, step=0.5, divide=0, missed=0)
+    nodes = nodes[~nodes["t"].isin(range(7, 7 + empty))].reset_index(drop=True)
+    assert run(name, nodes, max_gap=10)["track_id"].nunique() == 9
+    assert run(name, nodes, max_gap=empty - 1)["track_id"].nunique() == 18
+
+
+@engine
 @pytest.mark.parametrize("t", [0, 4])
 def test_one_frame_gives_every_cell_its_track(name, t):
     nodes = moving(6, 1, missed=0).assign(t=t)

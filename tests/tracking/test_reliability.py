@@ -59,6 +59,20 @@ def test_a_daughter_beside_her_sister_is_surer_than_one_found_beside_another_cel
     assert sure["unlike"].max() < 0.5
 
 
+def test_three_daughters_do_not_stand_in_each_others_way():
+    """Other tools may give them; none of them takes what is left to the cells around."""
+    rows = [(t, 50.0, 50.0, 1, -1) for t in range(4)]
+    rows += [(t, y, 50.0, n, 1) for t in (4, 5) for n, y in ((2, 45.0), (3, 50.0), (4, 55.0))]
+    rows += [(t, 300.0, 50.0, 5, -1) for t in range(6)]
+    table = pd.DataFrame(rows, columns=["t", "y", "x", "track_id", "parent_track_id"])
+    table = table.assign(z=0.0, area=100, label=table.groupby("t").cumcount() + 1)
+    tracks = to_tracks(table, FLAT).set_index(["track_id", "t"])["reliability"]
+    daughters = tracks.loc[[2, 3, 4], 4]
+    assert daughters.between(0.5, 1).all()
+    assert daughters.max() - daughters.min() < 0.1
+    assert tracks[5].min() > 0.9
+
+
 def test_a_jump_is_less_sure_than_a_step():
     rows = [(t, 40.0 * cell, t + (25 if cell == 2 and t > 4 else 0), cell) for t in range(9)
             for cell in range(1, 6)]  # fmt: skip

@@ -16,6 +16,7 @@ from napari_dynaclr.core.errors import InvalidInput, MissingExtra
 from napari_dynaclr.core.registry import parse
 from napari_dynaclr.core.tables import node_id
 from napari_dynaclr.tracking.trackastra import greedy
+from napari_dynaclr.tracking.trackastra_model import model_folder
 
 FOV = "B/1/0"
 installed = pytest.mark.skipif(
@@ -209,10 +210,9 @@ def test_offline_the_model_to_get_is_named(one, monkeypatch, tmp_path):
         track(one, parse("track", "trackastra", {"device": "cpu"}))
 
 
-@installed
-def test_a_published_model_is_fetched_through_its_own_loader_with_progress(
-    one, model, monkeypatch, tmp_path
-):
+@pytest.fixture
+def published(model, monkeypatch, tmp_path):
+    """The folder that published models come to, with the small one in place of the real one."""
     import io
     import zipfile
 
@@ -232,11 +232,39 @@ def test_a_published_model_is_fetched_through_its_own_loader_with_progress(
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(requests, "get", lambda _url, **_about: Answer())
+    return tmp_path / "home" / "trackastra" / "models"
+
+
+@installed
+def test_a_download_that_breaks_off_leaves_nothing_behind(published, monkeypatch):
+    import shutil
+
+    def killed(*_places):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(shutil, "move", killed)
+        model_folder("general_2d", "", Job())
+    assert list(published.iterdir()) == []
+    assert model_folder("general_2d", "", Job()) == published / "general_2d"
+    assert [one.name for one in published.iterdir()] == ["general_2d"]
+
+
+@installed
+def test_a_published_model_that_is_not_whole_is_to_be_deleted(published):
+    (published / "general_2d").mkdir(parents=True)
+    with pytest.raises(InvalidInput, match=r"lacks model.pt.*delete it, to have it downloaded"):
+        model_folder("general_2d", "", Job())
+
+
+@installed
+def test_a_published_model_is_fetched_through_its_own_loader_with_progress(one, model, published):
     said = []
     tracks = track(
         one, parse("track", "trackastra", {"device": "cpu"}), Job(lambda p: said.append(p.text))
     )
     assert "download Trackastra's general_2d" in said
+    assert (published / "general_2d" / "model.pt").is_file()
     assert links_of(tracks) == links_of(run(one, model))
 
 

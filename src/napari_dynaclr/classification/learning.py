@@ -16,6 +16,7 @@ from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.atomic import atomic_file, write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import claimed, pending, result_key
+from napari_dynaclr.core.set_aside import keep_set_aside
 from napari_dynaclr.core.shards import nodes, vectors, write_shard
 from napari_dynaclr.core.tables import PREDICTION_COLUMNS, lineage_roots
 from napari_dynaclr.core.tasks import find_task, task_of_column
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.registry import Method
     from napari_dynaclr.core.workspace import Workspace
@@ -202,20 +204,30 @@ def predict(dataset: Dataset, classifier: Classifier, job: Job) -> pd.DataFrame:
         write_shard(
             workspace.shard(classifier.embedding, fov),
             shard,
-            partial(workspace.forget, result, fov),
+            partial(_forget, dataset, result, task, fov),
         )
         source = f"embeddings.{classifier.embedding}"
         made_from = workspace.key(source, fov) or ""
         workspace.mark_complete(result, fov, classifier.key, {source: made_from})
     # The table covers every FOV that this classifier has predicted, selected now or before.
-    tables = [
-        _table(workspace.embedding(classifier.embedding, fov), task, states)
-        for fov in dataset.whole.fovs
-        if workspace.key(result, fov) == classifier.key
-    ]
-    table = pd.concat(tables, ignore_index=True)
-    write_csv(workspace.predictions(task), table)
+    # Locked from the first shard that is read: tracks may be corrected meanwhile.
+    with workspace.lock():
+        fovs = [fov for fov in dataset.whole.fovs if workspace.key(result, fov) == classifier.key]
+        tables = [
+            _table(workspace.embedding(classifier.embedding, fov), task, states) for fov in fovs
+        ]
+        table = pd.concat(tables, ignore_index=True)
+        write_csv(workspace.predictions(task), table)
+        keep_set_aside(workspace, task, [fov.name for fov in fovs])
     return table[table["fov_name"].isin(dataset.fov_names)].reset_index(drop=True)
+
+
+def _forget(dataset: Dataset, result: str, task: str, fov: Fov) -> None:
+    """Make the predictions of a FOV void, also those of its deleted cells."""
+    with dataset.workspace.lock():
+        dataset.workspace.forget(result, fov)
+        others = [name for name in dataset.whole.fov_names if name != fov.name]
+        keep_set_aside(dataset.workspace, task, others)
 
 
 def _table(shard: ad.AnnData, task: str, states: list[str]) -> pd.DataFrame:

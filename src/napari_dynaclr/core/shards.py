@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PROJECTIONS = "X_projections"
 """Where a network's projections are kept, as VisCy does: no map to be looked at."""
 
+SET_ASIDE = "set_aside"
+"""Where a shard has the cells that were deleted since, in ``uns``: they may come back."""
+
 _ROWS = 65_536
 """Rows that are worked on at a time where doubles are needed."""
 

@@ -365,8 +365,18 @@ class Workspace:
             return
         if self.outdated(result, fov):
             raise MissingInput(what, made_by, fov.name, old=True)
-        # Killed while corrections were put in the place of what was there.
-        recover_folder(self.correcting(fov), self.plate("tracks") / fov.name)
+        self.recover_corrected(fov)
+
+    def recover_corrected(self, fov: Fov) -> None:
+        """Finish putting corrected tracks in their place, if that was killed in the middle.
+
+        Under the lock that whoever puts them there holds: a reader that comes at that moment
+        waits, and finds them in place.
+        """
+        place = self.plate("tracks") / fov.name
+        if not place.exists() and self.correcting(fov).exists():
+            with self.lock():
+                recover_folder(self.correcting(fov), place)
 
     def correcting(self, fov: Fov) -> Path:
         """Folder in which the tracks of a FOV are corrected, before they are published."""
@@ -411,6 +421,10 @@ class Workspace:
     def predictions(self, task: str) -> Path:
         """Predictions of a task, as CSV."""
         return self.path / "predictions" / f"{task}.csv"
+
+    def set_aside(self, task: str) -> Path:
+        """Predictions of a task for cells that were deleted since, as CSV."""
+        return self.path / "predictions" / "set_aside" / f"{task}.csv"
 
     def classifier(self, task: str) -> Path:
         """Classifier of a task, saved with skops."""

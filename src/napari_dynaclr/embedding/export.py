@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
-from napari_dynaclr.core.shards import write_shard
+from napari_dynaclr.core.shards import SET_ASIDE, write_shard
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -44,6 +44,8 @@ def export_embedding(
     if path.exists():
         raise InvalidInput(f"{path} exists already: choose another name or delete it.")
     shards = [dataset.workspace.embedding(embedding, fov) for fov in dataset.fovs]
+    for shard in shards:
+        shard.uns.pop(SET_ASIDE, None)  # deleted cells
     _refuse_mixed(shards)
     joined = ad.concat(shards, merge="same", uns_merge="same")
     with storage_errors(f"write {path}"):

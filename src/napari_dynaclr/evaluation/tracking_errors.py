@@ -65,7 +65,9 @@ def count_errors(
     a cell without a division between; the true links inside the gap are missed all the same.
 
     A stretch of the truth is free of errors if every link in it was found and none of its cells
-    divides in ours but not in the truth: the measure of linajea, that Fig. 2b takes over.
+    divides in ours but not in the truth: the measure of linajea, that Fig. 2b takes over. It
+    knows no tolerance: a division that is a frame early or late ends a stretch, though it is no
+    false one among the ``counts``.
 
     Parameters
     ----------

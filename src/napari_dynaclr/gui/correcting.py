@@ -215,11 +215,11 @@ class Correcting(QObject):
         if dataset is None or fov is None or fov.name not in cells.fovs or not self.wanted:
             self._look("")
             return
-        name = fov.name
+        name, shown = fov.name, session.corrections.shown
         self._look("looking for suspicious places…")
 
         def work(_job: Job) -> pd.DataFrame:
-            return suspicious(dataset, name)
+            return suspicious(dataset, name, shown)
 
         def done(table: pd.DataFrame) -> None:
             if session.cells is cells and session.fov is fov:

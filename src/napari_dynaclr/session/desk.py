@@ -10,6 +10,7 @@ from napari_dynaclr.session.painting import paint
 from napari_dynaclr.tracking.correction.corrector import Corrector, describe
 from napari_dynaclr.tracking.correction.replay import replay
 from napari_dynaclr.tracking.correction.suspects import suspects
+from napari_dynaclr.tracking.correction.writing import write_corrections as _write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.session.cells import Cells
     from napari_dynaclr.session.colours import ColourBy, Palette
     from napari_dynaclr.session.marks import Marks
+    from napari_dynaclr.tracking.correction.journal import Recorded
 
 Looks = tuple["ColourBy", "Sequence[Task]", "Marks"]
 """What cells are coloured by, and what that takes."""
@@ -48,6 +50,8 @@ class Corrected:
         What would be taken back or done again, "" if nothing.
     waiting
         How many corrections were made on earlier tracks of this FOV.
+    tracks, looked_at
+        The tracks as a table, and the corrections in them.
     """
 
     fov_name: str = ""
@@ -60,6 +64,8 @@ class Corrected:
     undo: str = ""
     redo: str = ""
     waiting: int = 0
+    tracks: pd.DataFrame | None = field(default=None, repr=False, compare=False)
+    looked_at: tuple[Recorded, ...] = ()
 
 
 class Desk:
@@ -99,7 +105,8 @@ class Desk:
         one = self._corrector
         if one is None:
             return Corrected()
-        after = with_tracks(cells, one.fov.name, one.tracks)
+        tracks = one.tracks
+        after = with_tracks(cells, one.fov.name, tracks)
         return Corrected(
             fov_name=one.fov.name,
             key=one.key,
@@ -111,13 +118,26 @@ class Desk:
             undo=describe(one.corrections[-1].correction) if one.can_undo else "",
             redo=describe(one.undone.correction) if one.undone is not None else "",
             waiting=len(one.waiting),
+            tracks=tracks,
+            looked_at=tuple(one.corrections),
         )
 
 
-def suspicious(dataset: Dataset, fov_name: str) -> pd.DataFrame:
-    """Find the suspicious places in the tracks of a FOV, as they are corrected; in a job."""
-    one = Corrector(dataset, fov_name)
-    return suspects(one.tracks, one.fov, looked_at=one.corrections)
+def suspicious(dataset: Dataset, fov_name: str, shown: Corrected) -> pd.DataFrame:
+    """Find the suspicious places in the tracks of a FOV, as they are corrected; in a job.
+
+    Parameters
+    ----------
+    dataset, fov_name
+        The FOV.
+    shown
+        Its tracks after the last correction; without any, they are read.
+    """
+    tracks, looked_at = shown.tracks, shown.looked_at
+    if tracks is None or shown.fov_name != fov_name:
+        one = Corrector(dataset, fov_name)
+        tracks, looked_at = one.tracks, tuple(one.corrections)
+    return suspects(tracks, dataset.whole[fov_name], looked_at=looked_at)
 
 
 def replayed(dataset: Dataset, corrector: Corrector) -> str:
@@ -129,7 +149,5 @@ def replayed(dataset: Dataset, corrector: Corrector) -> str:
 
 def write_corrections(dataset: Dataset, fov_names: Sequence[str], job: Job) -> None:
     """Write the corrected tracks of those FOVs whose tables lack corrections; in a job."""
-    for name in fov_names:
-        fov = dataset.whole[name]
-        if dataset.workspace.behind(fov):
-            Corrector(dataset, name).write(job)
+    fovs = (dataset.whole[name] for name in fov_names)
+    _write(dataset, (fov for fov in fovs if dataset.workspace.behind(fov)), job)

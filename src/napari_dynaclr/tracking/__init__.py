@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.workspace import Workspace
     from napari_dynaclr.tracking.movie import Linked, Movie
 
 RESULT = "tracks"
@@ -64,6 +65,8 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
     """
     import pandas as pd
 
+    from napari_dynaclr.tracking.correction.engine import forget_lost
+
     job = job or Job()
     method, params = resolve("track", params)
     module = method.load()
@@ -81,6 +84,8 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
             )
             for fov in dataset.fovs
         }
+        for fov in dataset.fovs:
+            forget_lost(workspace, fov)
         done, todo = pending(dataset, RESULT, keys)
         work = job.track(todo, "track", done=len(done), total=len(dataset.fovs))
         for fov in claimed(workspace, RESULT, work):
@@ -89,7 +94,7 @@ def track(dataset: Dataset, params: Params | None = None, job: Job | None = None
             )
             movie = _movie(dataset, fov, "segmentation" in inputs[fov.name], keys[fov.name], job)
             job.report(f"link {fov.name}")
-            _write(writer, movie, linker.link(movie, job), job)
+            _write(writer, movie, linker.link(movie, job), workspace, job)
     tables = [workspace.tracks(fov).assign(fov_name=fov.name) for fov in dataset.fovs]
     result = pd.concat(tables, ignore_index=True)
     return result[["fov_name", *result.columns.drop("fov_name")]]
@@ -161,8 +166,9 @@ def _movie(dataset: Dataset, fov: Fov, segmented: bool, key: str, job: Job) -> M
     return Movie(fov, nodes, scratch, labels)
 
 
-def _write(writer: FovWriter, movie: Movie, linked: Linked, job: Job) -> None:
+def _write(writer: FovWriter, movie: Movie, linked: Linked, workspace: Workspace, job: Job) -> None:
     """Write the label images, numbered by track, and the table, and publish both."""
+    from napari_dynaclr.tracking.correction.engine import void_kept
     from napari_dynaclr.tracking.nodes import relabel, to_tracks
 
     fov = movie.fov
@@ -178,4 +184,5 @@ def _write(writer: FovWriter, movie: Movie, linked: Linked, job: Job) -> None:
     for t, frame in job.track(frames, f"write {fov.name}", total=fov.shape[0], done=start):
         writer.write(t, relabel(frame, by_time.get(t))[None])
         job.made(writer.part(t))
+    void_kept(workspace, fov)
     writer.publish({"tracks.csv": tracks})

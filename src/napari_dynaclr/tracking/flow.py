@@ -34,9 +34,13 @@ _EDGE = 1.0
 """What it costs a track to begin or to end, in squares of the largest step; a link within reach
 costs up to 1, so that cells rather go on."""
 _MISSED = 0.5
-"""What every frame costs in which a cell is missed."""
+"""What every frame costs in which a cell is missed,"""
+_MISSED_IN_ALL = 1.0
+"""and what the longest gap costs at most, so that one of any length allowed is worth closing."""
 _DIVIDE = 0.2
-"""What a perfect division costs, beside the steps of the daughters."""
+"""What a perfect division costs; how far the daughters went does not count, as cells that have
+just divided are thrown apart (with their steps, fewer true divisions of the simulated plates are
+found)."""
 _BATCH = 2000
 """Variables that are solved together."""
 
@@ -136,9 +140,10 @@ def _moves(cells: Cells, near: Steps, params: FlowParams) -> _Moves:
     """List what may happen, with its cost beyond that of an end and a beginning."""
     square = params.max_distance**2
     parts = [(near.before, near.after, np.full(len(near.after), -1), near.squared / square)]
+    missed = min(_MISSED, _MISSED_IN_ALL / max(params.max_gap, 1))
     for lag in range(2, params.max_gap + 2):
         gap = steps(cells, lag, params.max_distance * lag**0.5, nearest=_NEAREST_LATER)
-        cost = gap.squared / (lag * square) + _MISSED * (lag - 1)
+        cost = gap.squared / (lag * square) + missed * (lag - 1)
         parts.append((gap.before, gap.after, np.full(len(gap.after), -1), cost))
     if params.max_division_distance:
         born = steps(cells, 1, params.max_division_distance, nearest=_NEAREST)

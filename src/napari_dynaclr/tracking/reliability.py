@@ -84,11 +84,11 @@ def _probable(cells: Cells, links: _Links) -> NDArray[np.float64]:
     apart = np.concatenate([squared, near.squared[other]])
     lag = np.concatenate([links.lag, np.ones(int(other.sum()), np.int64)])
     growth = cells.size[two] - cells.size[one]
-    # A mother stands twice among the earlier cells, for each of her daughters to have her own.
+    # A mother stands among the earlier cells once for each of her daughters.
     row = one.copy()
     sisters = np.flatnonzero(links.daughter)
-    twin = sisters[pd.Series(links.before[sisters]).duplicated().to_numpy()]
-    row[twin] += count
+    mothers = pd.Series(links.before[sisters])
+    row[sisters] += count * mothers.groupby(mothers).cumcount().to_numpy()
     ordinary = lag == 1
     ordinary[sisters] = False
     ordinary |= not ordinary[:total].any()
@@ -162,14 +162,14 @@ def _marginals(
     news = np.ones(len(row))
     for _ in range(_ROUNDS):
         held = weight * news
-        told = weight / (1 + np.bincount(row, held, 2 * count)[row] - held)
+        told = weight / (1 + np.bincount(row, held)[row] - held)
         fresh = 1 / (1 + np.maximum(np.bincount(column, told, count)[column] - told, 0))
         moved = float(np.abs(fresh - news).max())
         news = fresh
         if moved < _SETTLED:
             break
     held = weight * news
-    probable: NDArray[np.float64] = held / (1 + np.bincount(row, held, 2 * count)[row])
+    probable: NDArray[np.float64] = held / (1 + np.bincount(row, held)[row])
     return probable
 
 

@@ -7,6 +7,7 @@ the same files are read with what can do no harm, into the same network.
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 import zipfile
 from contextlib import contextmanager
@@ -82,17 +83,22 @@ def model_folder(name: str, folder: str, job: Job) -> Path:
         # Where its own loader keeps them, so that nothing is fetched twice.
         place = Path(user_data_dir("trackastra")) / "models" / name
         if not place.exists():
-            _download(pretrained, name, job)
+            _download(pretrained, name, place, job)
     missing = [file for file in _FILES if not (place / file).is_file()]
     if missing:
+        advice = "give that of a model" if folder else "delete it, to have it downloaded again"
         raise InvalidInput(
-            f"{place} is no folder of a Trackastra model: it lacks {' and '.join(missing)}."
+            f"{place} is no folder of a Trackastra model: it lacks {' and '.join(missing)}; "
+            f"{advice}."
         )
     return place
 
 
-def _download(pretrained: Any, name: str, job: Job) -> None:
-    """Download through Trackastra's own loader, with its progress as ours."""
+def _download(pretrained: Any, name: str, place: Path, job: Job) -> None:
+    """Download through Trackastra's own loader, with its progress as ours.
+
+    It comes to its place whole or not at all, as the loader takes any folder for a model.
+    """
     import requests
 
     class Bar:
@@ -114,7 +120,14 @@ def _download(pretrained: Any, name: str, job: Job) -> None:
     url = pretrained._MODELS[name]  # noqa: SLF001 # to be named where it cannot be reached
     original, pretrained.tqdm = pretrained.tqdm, Bar
     try:
-        pretrained.download_pretrained(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=place.parent) as unfinished:
+            whole = pretrained.download_pretrained(name, Path(unfinished))
+            try:
+                Path(whole).rename(place)
+            except OSError:
+                if not place.exists():  # else another process was first
+                    raise
     except (requests.RequestException, zipfile.BadZipFile) as error:
         reason = (
             "cannot be reached" if isinstance(error, requests.RequestException) else "sent none"
@@ -305,7 +318,8 @@ def _load(network: Any, path: Path) -> None:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, KeyError):
         raise InvalidInput(
             f"{path} holds no plain weights: it is damaged, or would run code when loaded, which "
-            "is refused. Get the model again from where it came."
+            "is refused. Get the model again from where it came; a published one is downloaded "
+            "anew once its folder is deleted."
         ) from None
     if isinstance(state, dict) and "state_dict" in state:  # of Lightning
         held = state["state_dict"].items()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
+from torch.nn import functional as F
 
-from napari_dynaclr.tracking.cellect.centres import find_centres
+from napari_dynaclr.tracking.cellect.centres import MASK, _highest, find_centres
 from napari_dynaclr.tracking.cellect.network import Maps
 
 
@@ -51,6 +53,15 @@ def test_where_another_level_is_higher_is_no_centre():
     some = maps([((2, 5, 7), 3.0)])
     some.levels[0, 2] = 4.0
     assert not len(find_centres(some).voxels)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 7), (2, 9, 7), (3, 5, 6), (8, 4, 11), (6, 1, 5)])
+def test_the_highest_around_is_that_of_pooling_in_three_dimensions(shape):
+    image = torch.rand(1, *shape[1:], shape[0], generator=torch.Generator().manual_seed(0)) - 2
+    mask = [side if side <= length else 1 for side, length in zip(MASK, shape, strict=True)]
+    z, y, x = mask
+    pooled = F.max_pool3d(image, (y, x, z), stride=1, padding=(y // 2, x // 2, z // 2))
+    assert _highest(image, mask).equal(pooled)
 
 
 def test_background_has_no_centres():

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
-from boxes import begin, boxes
+from boxes import FOV, begin, boxes
 
-from napari_dynaclr import embed, open_dataset
+from napari_dynaclr import annotate, classify, embed, open_dataset, project
+from napari_dynaclr.core.registry import parse
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +44,40 @@ def embedded(make_plate, tmp_path, _made):
         return dataset
 
     return _copy(_made / "embedded", make, tmp_path)
+
+
+def _predict(dataset, folder):
+    """Annotate every cell, and predict."""
+    tables = [dataset.workspace.tracks(fov).assign(fov_name=fov.name) for fov in dataset.fovs]
+    table = pd.concat(tables)
+    table["state"] = np.where(table["track_id"] < 3, "infected", "uninfected")
+    table[["fov_name", "t", "y", "x", "state"]].to_csv(folder / "clicks.csv", index=False)
+    annotate(dataset, parse("annotate", "points", {"path": str(folder / "clicks.csv")}))
+    classify(dataset, parse("classify", "linear", {"folds": 2}))
+
+
+@pytest.fixture
+def predicted(make_plate, tmp_path, _made):
+    """One FOV with an embedding, a map and predictions."""
+
+    def make():
+        dataset = begin(make_plate, boxes())
+        embed(dataset)
+        project(dataset, parse("project", "pca", {"components": 2}))
+        _predict(dataset, tmp_path)
+        return dataset
+
+    return _copy(_made / "predicted", make, tmp_path)
+
+
+@pytest.fixture
+def two(make_plate, tmp_path, _made):
+    """Two FOVs with predictions."""
+
+    def make():
+        dataset = begin(make_plate, boxes(), (FOV, "A/2/0"))
+        embed(dataset)
+        _predict(dataset, tmp_path)
+        return dataset
+
+    return _copy(_made / "two", make, tmp_path)

@@ -170,3 +170,37 @@ def test_new_tracks_are_not_corrected_unasked(movie):
     table = track(movie, parse("track", "laptrack", {}))
     assert len(table) == len(tracks(movie))
     assert correct(movie).empty
+
+
+def noted(dataset, action, *cells):
+    notes, job = [], Job()
+    job.note = notes.append
+    correct(dataset, parse("correct", "edit", {"action": action, "cells": cells}), job)
+    return [note for note in notes if "done already" in note]
+
+
+def test_a_command_that_is_repeated_says_that_it_was_done(movie):
+    assert not noted(movie, "swap", "1@2", "2@2")
+    expected = tracks(movie)
+    for cells in (("1@2", "2@2"), (str(node(2, 1)), str(node(2, 2)))):
+        assert noted(movie, "swap", *cells) == ["done already: swap track 1 at t=2, track 2 at t=2"]
+    pd.testing.assert_frame_equal(tracks(movie), expected)
+
+
+def test_a_track_number_means_the_cell_that_has_it_now(movie):
+    """After the swap 1@3 is another cell than the one before which was cut."""
+    edit(movie, "cut", "1@3")
+    edit(movie, "link", str(node(2, 1)), str(node(3, 2)), replace=True)
+    assert Corrector(movie, FOV).lineages.node(1, 3) == node(3, 2)
+    assert not noted(movie, "cut", "1@3")
+    assert [one.correction.places[0].id for one in Corrector(movie, FOV).corrections] == [
+        node(3, 1), node(2, 1), node(3, 2),
+    ]  # fmt: skip
+
+
+def test_a_table_that_was_killed_goes_on_where_it_was(movie, tmp_path):
+    edit(movie, "swap", "1@2", "2@2")
+    path = tmp_path / "actions.csv"
+    path.write_text("action,id,other_id\nswap,1@2,2@2\ncut,3@4,\n")
+    table = correct(movie, parse("correct", "table", {"path": str(path)}))
+    assert table["action"].tolist() == ["swap", "cut"]

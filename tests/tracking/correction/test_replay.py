@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from boxes import FOV, boxes, node
@@ -123,3 +125,65 @@ def test_the_command_repeats_and_writes_and_notes_what_is_left_out(movie, tracke
     assert table["action"].tolist() == ["delete_track"]
     assert other(2) not in set(movie.workspace.tracks(movie.fovs[0])["track_id"])
     assert len(Corrections(movie.workspace.corrections).ever(FOV, Corrector(movie, FOV).key)) == 1
+
+
+def test_a_track_that_has_become_another_is_not_deleted(movie, tracked_again):
+    """The cell at the place goes on as a healthy one now: its track is not what was deleted."""
+    first = Corrector(movie, FOV)
+    first.delete_track(node(2, 4))
+
+    def futures_exchanged(labels):
+        result = labels.copy()
+        result[4:][labels[4:] == 4] = 2
+        result[4:][labels[4:] == 2] = 4
+        return renumbered(result)
+
+    second = tracked_again(futures_exchanged)
+    before = second.tracks
+    done, left_out = replay(movie, second)
+    assert not done
+    assert left_out == [
+        "delete track track 4 at t=2: its track is another now, of 4 time points instead of 4."
+    ]
+    assert second.tracks.equals(before)
+    assert second.waiting
+
+
+def test_fragments_and_divisions_that_are_others_now_are_left_alone(movie, tracked_again):
+    first = Corrector(movie, FOV)
+    first.cut(node(4, 2))
+    first.merge(node(0, 2), node(5, 2))
+    first.divide(node(1, 1), node(2, 1), node(2, 4))
+    first.undivide(node(1, 1))
+    expected = len(first.corrections)
+
+    def otherwise(labels):
+        """Track 2 ends at t=2, another goes on; track 4 begins a frame earlier."""
+        result = labels.copy()
+        result[3:][labels[3:] == 2] = 8
+        result[1, 0, 27:33, 28:34] = 4
+        return renumbered(result)
+
+    second = tracked_again(otherwise)
+    before = second.tracks
+    done, left_out = replay(movie, second)
+    assert [one.action.correction.action for one in done] == ["cut"]
+    assert left_out[0].endswith("the tracks end and begin elsewhere now.")
+    assert left_out[1].endswith("it is linked otherwise now.")
+    assert "does not divide" in left_out[2] or "divides otherwise" in left_out[2]
+    assert len(left_out) == 3
+    assert set(second.tracks["id"]) == set(before["id"])
+    third = tracked_again(renumbered, "third.zarr")
+    done, left_out = replay(movie, third)
+    assert (len(done), left_out) == (expected, []), "where they are as they were, they are repeated"
+
+
+def test_actions_of_a_journal_without_what_they_reached_are_read(movie, tracked_again):
+    Corrector(movie, FOV).delete_track(node(2, 2))
+    path = movie.workspace.corrections
+    entry = json.loads(path.read_text())
+    assert [one["t"] for one in entry["correction"].pop("reached")] == [0, 5]
+    assert entry["correction"].pop("size") == 6
+    path.write_text(json.dumps(entry) + "\n")
+    done, left_out = replay(movie, tracked_again(renumbered))
+    assert (len(done), left_out) == (1, [])

@@ -195,19 +195,6 @@ def noting(notes):
     return job
 
 
-def test_a_deleted_cell_that_comes_back_is_embedded_again(embedded):
-    fov, workspace = embedded.fovs[0], embedded.workspace
-    before = read_shard(workspace.shard("features", fov)).X
-    corrector = Corrector(embedded, FOV)
-    corrector.delete_node(node(2, 2))
-    corrector.write()
-    corrector.undo()
-    corrector.write()
-    assert len(workspace.embedding("features", fov)) == len(before) - 1
-    embed(embedded)
-    np.testing.assert_array_equal(read_shard(workspace.shard("features", fov)).X, before)
-
-
 def test_annotations_and_predictions_stay_with_their_cells(embedded, tmp_path):
     workspace, fov = embedded.workspace, embedded.fovs[0]
     table = workspace.tracks(fov)

@@ -53,8 +53,7 @@ def find_centres(maps: Maps, item: int = 0) -> Centres:
     levels = maps.levels[item : item + 1].detach().float()
     top = levels[:, 4]
     mask = [side if side <= depth else 1 for side, depth in zip(MASK, _zyx(top), strict=True)]
-    z, y, x = mask
-    highest = F.max_pool3d(levels.amax(1), (y, x, z), stride=1, padding=(y // 2, x // 2, z // 2))
+    highest = _highest(levels.amax(1), mask)
     inside = maps.segmentation[item : item + 1].argmax(1) > 0
     found = torch.nonzero(((top == highest) & inside)[0])
     here = (found[:, 0], found[:, 1], found[:, 2])
@@ -63,6 +62,20 @@ def find_centres(maps: Maps, item: int = 0) -> Centres:
     voxels = found[:, [2, 0, 1]].cpu().numpy()
     kept = _one_of_equals(voxels, top[0][here].cpu().numpy(), mask)
     return Centres(voxels[kept], confidence[kept])
+
+
+def _highest(image: torch.Tensor, mask: list[int]) -> torch.Tensor:
+    """Highest value within the mask around each voxel of (1, Y, X, Z).
+
+    Axis by axis: pooling in three dimensions is not there on all devices.
+    """
+    z, y, x = mask
+    _, height, width, depth = image.shape
+    slices = image.permute(0, 3, 1, 2)
+    flat = F.max_pool2d(slices, (y, x), stride=1, padding=(y // 2, x // 2))
+    columns = flat.reshape(1, depth, height * width)
+    deep = F.max_pool2d(columns, (z, 1), stride=1, padding=(z // 2, 0))
+    return deep.reshape(1, depth, height, width).permute(0, 2, 3, 1)
 
 
 def _zyx(image: torch.Tensor) -> tuple[int, int, int]:

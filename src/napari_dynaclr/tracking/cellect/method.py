@@ -121,7 +121,7 @@ class CellectParams(ComputeParams):
         title="Block size (pixels)",
         description="Frames are computed in overlapping blocks of this width and height; by "
         "memory if left out.",
-        ge=64,
+        ge=128,
         le=8192,
         json_schema_extra={"advanced": True, "left_out": "by memory"},
     )

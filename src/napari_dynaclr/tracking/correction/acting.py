@@ -12,6 +12,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.tracking.correction.actions import ACTIONS
 from napari_dynaclr.tracking.correction.corrector import Corrector, describe
 from napari_dynaclr.tracking.correction.journal import ACCEPT
+from napari_dynaclr.tracking.correction.store import NONE
 from napari_dynaclr.tracking.correction.writing import write_corrections
 
 if TYPE_CHECKING:
@@ -99,15 +100,10 @@ def act(corrector: Corrector, wishes: Sequence[Wish], job: Job) -> None:
     """
     for wish in wishes:
         wish.check()
-    before = [one.correction for one in corrector.corrections]
-    tail = before[-len(wishes) :]
-    # Looked at first: a swap that is repeated is taken back.
-    if len(tail) == len(wishes) and all(
-        _same(one, corrector, wish)
-        for one, wish in zip(corrector.corrections[-len(tail) :], wishes, strict=True)
-    ):
-        return
-    for wish in job.track(wishes, f"correct {corrector.fov.name}"):
+    done = _repeated(corrector, wishes)
+    for wish, one in zip(wishes, done, strict=False):
+        job.note(f"{wish.where}done already: {describe(one.correction)}")
+    for wish in job.track(wishes[len(done) :], f"correct {corrector.fov.name}"):
         known = [one for one in corrector.corrections if _same(one, corrector, wish)]
         try:
             _do(corrector, wish)
@@ -117,8 +113,27 @@ def act(corrector: Corrector, wishes: Sequence[Wish], job: Job) -> None:
             job.note(f"{wish.where}done already: {describe(known[-1].correction)}")
 
 
-def _same(one: Recorded, corrector: Corrector, wish: Wish) -> bool:
-    """Whether an action in force is the one that is wished for."""
+def _repeated(corrector: Corrector, wishes: Sequence[Wish]) -> list[Recorded]:
+    """Return what the same command has done before, if nothing was done since.
+
+    It is looked for first, as a swap that is repeated is taken back; all of it, or as much
+    as a run that was killed had done. A cell named ``track@t`` is the one that it named
+    then, where more than one action has renumbered tracks since.
+    """
+    for count in range(min(len(wishes), len(corrector.corrections)), 0, -1):
+        last = corrector.corrections[-count:]
+        pairs = list(zip(last, wishes, strict=False))
+        if all(_same(one, corrector, wish, then=count > 1) for one, wish in pairs):
+            return last
+    return []
+
+
+def _same(one: Recorded, corrector: Corrector, wish: Wish, *, then: bool = False) -> bool:
+    """Whether an action in force is the one that is wished for.
+
+    Its cells are compared as nodes: ``track@t`` is the one it names today, or, where it
+    names none any more or with ``then``, the one that it named when that was done.
+    """
     made = one.correction
     if (made.action, made.kind, made.replace) != (wish.action, wish.kind, wish.replace):
         return False
@@ -127,10 +142,20 @@ def _same(one: Recorded, corrector: Corrector, wish: Wish) -> bool:
         return (at.t, at.z, at.y, at.x, made.radius) == (*wish.place, wish.radius)
     if len(made.places) != len(wish.cells):
         return False
-    return all(
-        cell in (str(place.id), f"{place.track_id}@{place.t}")
-        for cell, place in zip(wish.cells, made.places, strict=True)
-    )
+    before = {f"{place.track_id}@{place.t}": place.id for place in made.places}
+    nodes = []
+    for cell in wish.cells:
+        name = "".join(cell.split())
+        if then and name in before:
+            nodes.append(before[name])
+            continue
+        try:
+            nodes.append(find(corrector.lineages, cell))
+        except InvalidInput:
+            nodes.append(before.get(name, NONE))
+    ids = [place.id for place in made.places]
+    # After a swap the names are swapped, too.
+    return sorted(nodes) == sorted(ids) if wish.action == "swap" else nodes == ids
 
 
 def _do(corrector: Corrector, wish: Wish) -> None:
@@ -160,10 +185,8 @@ def find(lineages: Lineages, cell: str) -> int:
 
 def write_all(dataset: Dataset, job: Job) -> pd.DataFrame:
     """Bring what is in force into the tracks of all FOVs, and list it."""
-    tables = []
-    for fov in job.track(dataset.fovs, "write corrections"):
-        write_corrections(dataset, fov, job)
-        tables.append(listed(Corrector(dataset, fov.name)))
+    write_corrections(dataset, job.track(dataset.fovs, "write corrections"), job)
+    tables = [listed(Corrector(dataset, fov.name)) for fov in dataset.fovs]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -22,6 +22,7 @@ from napari_dynaclr.tracking.correction.journal import (
     digest,
 )
 from napari_dynaclr.tracking.correction.lineages import Lineages
+from napari_dynaclr.tracking.correction.reach import reach
 from napari_dynaclr.tracking.correction.store import NONE
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ class Corrector:
         """
         from napari_dynaclr.tracking.correction.writing import write_corrections
 
-        return write_corrections(self._dataset, self.fov, job)
+        return write_corrections(self._dataset, [self.fov], job)
 
     def do(
         self, action: str, *nodes: int, replace: bool = False, kind: str = "", replays: str = ""
@@ -286,12 +287,15 @@ class Corrector:
         with self._catching_up() as seen:
             rows = [self.lineages.row(node) for node in nodes]
             links = [self.lineages.before(row) for row in rows] if action in _LINKS else []
+            reached, size = reach(self.lineages, action, rows)
             correction = Correction(
                 self.fov.name,
                 self.key,
                 action,
                 tuple(self._place(row) for row in rows),
-                tuple(self._place(row) if row != NONE else None for row in links),
+                self._places(links),
+                self._places(reached),
+                size,
                 replace=replace,
                 kind=kind,
                 replays=replays,
@@ -374,6 +378,9 @@ class Corrector:
     def _place(self, row: int) -> Place:
         names = ("id", "track_id", "t", "z", "y", "x")
         return Place(*(self.lineages.value(name, row) for name in names))
+
+    def _places(self, rows: list[int]) -> tuple[Place | None, ...]:
+        return tuple(self._place(row) if row != NONE else None for row in rows)
 
     def _free_id(self, t: int) -> int:
         """Return an id for a new node that no node has ever had, also if it was undone."""

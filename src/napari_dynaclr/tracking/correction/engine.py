@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_dynaclr.core.errors import MissingInput
+from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.fov import Fov
 from napari_dynaclr.core.tables import read_tracks
 
@@ -63,6 +64,8 @@ def engine_key(workspace: Workspace, fov: Fov) -> str:
 def read_engine(dataset: Dataset, fov: Fov) -> Engine:
     """Read the tracks of a FOV as the method made them.
 
+    Nothing is changed on disk, and another process may write corrections meanwhile.
+
     Raises
     ------
     MissingInput
@@ -70,16 +73,46 @@ def read_engine(dataset: Dataset, fov: Fov) -> Engine:
         has been deleted.
     """
     workspace = dataset.workspace
-    key = engine_key(workspace, fov)
-    folder = workspace.plate(LINKED) / fov.name
-    if kept_key(folder) != key:
-        if workspace.corrected(fov):
-            # Only what was corrected is there, so what it was made from has to be made again.
-            workspace.forget("tracks", fov)
+    while True:
+        key = engine_key(workspace, fov)
+        labels = method_labels(workspace, fov, key)
+        found: pd.DataFrame | InvalidInput
+        try:
+            found = read_tracks(labels.path / "tracks.csv")
+        except InvalidInput as error:  # or it is being replaced
+            found = error
+        # What the method made is kept first, then the tracks are noted as corrected, then
+        # replaced: where it is not kept even now, it was not corrected when it was read.
+        corrected = workspace.corrected(fov)
+        now = method_labels(workspace, fov, key).path
+        if workspace.key("tracks", fov) != key or now != labels.path:
+            continue
+        if corrected and now.parents[2] != workspace.plate(LINKED):
             raise MissingInput("uncorrected tracks (linked.zarr)", "track", fov.name)
-        folder = workspace.plate("tracks") / fov.name
-    tracks = read_tracks(folder / "tracks.csv")
-    return Engine(key, folder, tracks, Fov(folder, fov.name))
+        if isinstance(found, InvalidInput):
+            raise found
+        return Engine(key, now, found, labels)
+
+
+def void_kept(workspace: Workspace, fov: Fov) -> None:
+    """Let what is kept count no more, as the FOV is tracked anew, be it under the same key.
+
+    Only for who keeps others from its tracks.
+    """
+    (workspace.plate(LINKED) / fov.name / KEPT).unlink(missing_ok=True)
+
+
+def forget_lost(workspace: Workspace, fov: Fov) -> None:
+    """Let tracks be made again of which only what was corrected is left.
+
+    Left alone while another process is at work on them.
+    """
+    if not workspace.corrected(fov):
+        return
+    with suppress(InvalidInput), workspace.claim("tracks", fov):
+        kept = kept_key(workspace.plate(LINKED) / fov.name)
+        if workspace.corrected(fov) and kept != workspace.key("tracks", fov):
+            workspace.forget("tracks", fov)
 
 
 def method_labels(workspace: Workspace, fov: Fov, key: str) -> Fov:

@@ -53,6 +53,10 @@ class Correction:
     before
         Of "cut" and "swap": what came before each of them, None where nothing did. It says
         whether there is on other tracks what was wrong on these.
+    reached, size
+        What it acted on besides its nodes, None where there was nothing, as
+        :func:`~napari_dynaclr.tracking.correction.reach.reach` has it; so that it does not
+        hit other cells on other tracks. Actions of earlier versions have none.
     replace
         Of "link": what the earlier cell went on as was cut.
     radius, area
@@ -68,6 +72,8 @@ class Correction:
     action: str
     places: tuple[Place, ...]
     before: tuple[Place | None, ...] = ()
+    reached: tuple[Place | None, ...] = ()
+    size: int = 0
     replace: bool = False
     radius: float = 0.0
     area: int = 0
@@ -128,7 +134,8 @@ class Corrections(ActionLog[Recorded]):
     def _parse(self, entry: dict[str, Any]) -> Recorded:
         facts = dict(entry["correction"])
         facts["places"] = tuple(Place(**place) for place in facts["places"])
-        facts["before"] = tuple(place and Place(**place) for place in facts["before"])
+        for name in ("before", "reached"):
+            facts[name] = tuple(place and Place(**place) for place in facts.get(name, ()))
         return Recorded(entry["key"], Correction(**facts), entry["by"], entry["date"])
 
     def _scope(self, action: Recorded) -> object:

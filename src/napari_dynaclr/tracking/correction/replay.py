@@ -12,12 +12,13 @@ from napari_dynaclr.core.assign import nodes_at
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.tracking.correction.corrector import describe
 from napari_dynaclr.tracking.correction.engine import read_engine
+from napari_dynaclr.tracking.correction.reach import reach, reaches_otherwise
 from napari_dynaclr.tracking.correction.store import NONE
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.tracking.correction.corrector import Corrector, Outcome
-    from napari_dynaclr.tracking.correction.journal import Place, Recorded
+    from napari_dynaclr.tracking.correction.journal import Correction, Place, Recorded
 
 
 def replay(dataset: Dataset, corrector: Corrector) -> tuple[list[Outcome], list[str]]:
@@ -26,7 +27,8 @@ def replay(dataset: Dataset, corrector: Corrector) -> tuple[list[Outcome], list[
     Cells are found again by place, as annotations are: the one under it, else the nearest
     within 10 um. A link that was cut is cut only where there is the same one, and futures
     are swapped only where they are as wrong as they were: another method may have had it
-    right.
+    right. What acts on more than its own cells, such as on all of a track, is left out
+    where that would be others than it was.
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ def _find(dataset: Dataset, corrector: Corrector, actions: list[Recorded]) -> _F
     """Return the node of today at every place of some actions, -1 where there is none."""
     places = {
         place
-        for one in actions
-        for place in (*one.correction.places, *one.correction.before)
+        for made in (one.correction for one in actions)
+        for place in (*made.places, *made.before, *made.reached)
         if place is not None
     }
     if not places:
@@ -97,6 +99,7 @@ def _repeat(corrector: Corrector, action: Recorded, found: _Found) -> Outcome:
             raise InvalidInput(f"no cell is at its place at t={place.t} any more.")
     nodes = [found[place] for place in correction.places]
     _refuse_right_links(corrector, correction.before, nodes, found)
+    _refuse_other_reach(corrector, correction, nodes, found)
     return corrector.do(
         correction.action,
         *nodes,
@@ -119,3 +122,18 @@ def _refuse_right_links(
         now = lineages.value("id", row) if row != NONE else NONE
         if now != (NONE if place is None else found[place]):
             raise InvalidInput("it is linked otherwise now.")
+
+
+def _refuse_other_reach(
+    corrector: Corrector, made: Correction, nodes: list[int], found: _Found
+) -> None:
+    """Refuse where the action would hit cells that it did not hit then."""
+    if not made.reached:
+        return
+    lineages = corrector.lineages
+    rows, size = reach(lineages, made.action, [lineages.row(node) for node in nodes])
+    now = [lineages.value("id", row) if row != NONE else NONE for row in rows]
+    then = [NONE if place is None else found[place] for place in made.reached]
+    fault = reaches_otherwise(made.action, nodes, (then, made.size), (now, size))
+    if fault:
+        raise InvalidInput(fault)

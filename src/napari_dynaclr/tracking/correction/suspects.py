@@ -268,12 +268,13 @@ def _nearest(
 def _divisions(field: _Field) -> pd.DataFrame:
     """Judge divisions, and tracks that go on as one daughter."""
     track = field.tracks["track_id"].to_numpy()
+    of_track = field.tracks.groupby("track_id").indices
     born = field.linked[~field.same_track]
     rows, other, score, why = [], [], [], []
     area = field.tracks["area"].to_numpy(float) if "area" in field.tracks else None
-    mothers = field.before[born]
-    for mother in np.unique(mothers):
-        pair = born[mothers == mother]
+    born = born[np.argsort(field.before[born], kind="stable")]
+    mothers, starts = np.unique(field.before[born], return_index=True)
+    for mother, pair in zip(mothers, np.split(born, starts[1:]), strict=len(born) > 0):
         if len(pair) != 2:
             found = [(0.9, f"divides into {len(pair)} daughter{'s' * (len(pair) > 1)}")]
         else:
@@ -289,7 +290,7 @@ def _divisions(field: _Field) -> pd.DataFrame:
             lost = [
                 count
                 for one in pair
-                if (count := _lost_after(field, np.flatnonzero(track == track[one])))
+                if (count := _lost_after(field, np.asarray(of_track[track[one]])))
             ]
             if lost:
                 found.append((0.75, f"a daughter is lost after {min(lost)} time points"))

@@ -12,7 +12,6 @@ import numpy as np
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.atomic import (
     clear_replaced,
-    recover_folder,
     remove,
     replace_folder,
     write_csv,
@@ -49,20 +48,20 @@ _UNFINISHED = "unfinished"
 """Stands for corrections that are being written: no digest is like it."""
 
 
-def write_corrections(dataset: Dataset, fov: Fov, job: Job | None = None) -> bool:
-    """Bring the corrections of a FOV that are in force into ``tracks.zarr``.
+def write_corrections(dataset: Dataset, fovs: Iterable[Fov], job: Job | None = None) -> bool:
+    """Bring the corrections of FOVs that are in force into ``tracks.zarr``.
 
     What the method made is kept as ``linked.zarr`` first, and every write starts from it:
     frames without a change share their pixels with it, where the disk allows. Embeddings
-    and predictions go along. Killed anywhere, the tracks count as behind their
-    corrections, and doing it again finishes it.
+    and predictions go along, and ``annotations.csv`` when all are done. Killed anywhere,
+    the tracks count as behind their corrections, and doing it again finishes it.
 
     Parameters
     ----------
     dataset
         The dataset.
-    fov
-        The FOV.
+    fovs
+        The FOVs.
     job
         Progress and cancelling.
 
@@ -74,17 +73,27 @@ def write_corrections(dataset: Dataset, fov: Fov, job: Job | None = None) -> boo
     Raises
     ------
     MissingInput
-        If the FOV has not been tracked, or its tracks are out of date.
+        If a FOV has not been tracked, or its tracks are out of date.
     InvalidInput
         If another process is at work on its tracks or embeddings.
     """
-    job = job or Job()
+    written = False
+    try:
+        for fov in fovs:
+            written |= _write(dataset, fov, job or Job())
+    finally:  # of those that are done, if the others are cancelled
+        if written and dataset.workspace.journal.exists():
+            write_annotations(dataset)
+    return written
+
+
+def _write(dataset: Dataset, fov: Fov, job: Job) -> bool:
     workspace = dataset.workspace
     key = engine_key(workspace, fov)
     journal = Corrections(workspace.corrections)
     now = digest(journal.in_force(fov.name, key))
     # Killed between two names of a folder, it has none.
-    recover_folder(workspace.correcting(fov), workspace.plate("tracks") / fov.name)
+    workspace.recover_corrected(fov)
     if now == workspace.corrected(fov) and workspace.tracks_csv(fov).exists():
         _settle(workspace, fov, journal, key, now)
         return False
@@ -109,11 +118,9 @@ def write_corrections(dataset: Dataset, fov: Fov, job: Job | None = None) -> boo
         remove(workspace.correcting(fov).parent)
         for result in job.track(results[1:], f"embeddings {fov.name}"):
             carry_shard(workspace, result.partition(".")[2], fov, tracks, key, job)
-        carry_predictions(workspace, fov, tracks)
+        carry_predictions(workspace, fov, tracks, key)
         workspace.amend("tracks", fov, corrections=now or None)
         _settle(workspace, fov, journal, key, now)
-    if workspace.journal.exists():
-        write_annotations(dataset)
     return True
 
 

@@ -49,6 +49,13 @@ def test_mothers_are_daughters_and_sisters_are_nothing():
             assert other[i, j] == (root != base), (i, j)
 
 
+def test_what_is_new_is_no_kin_of_a_cell_whose_centre_lies_outside():
+    # Cell 3 of the first frame is not in view, though what came from it is.
+    same, other = parts._relations(np.array([0]), np.array([0, 1]), np.array([3, -1]))
+    assert not same.any()
+    assert (other == ~np.eye(3, dtype=bool)).all()
+
+
 def test_links_know_what_is_right(losses, batch):
     seen = [one.first for one in batch.samples] + [one.second for one in batch.samples]
     maps = losses.model.net.see(pairs_of(batch.images))

@@ -37,10 +37,11 @@ def centre_loss(scores: torch.Tensor, levels: torch.Tensor, rare: float = RARE) 
     """
     total = scores.new_zeros(())
     last = scores.shape[1] - 1
-    below = torch.cummax(scores, dim=1).values
+    below = scores[:, 0]  # the highest so far; cummax is not there on all devices
     for j in range(1, last + 1):
         # Of two classes: the cross-entropy is the softplus of the difference.
-        difference = scores[:, j] - below[:, j - 1]
+        difference = scores[:, j] - below
+        below = torch.maximum(below, scores[:, j])
         for i in range(1, j + 1):
             positive = (levels >= i) & (levels <= last)
             counts = positive | (levels == 0)

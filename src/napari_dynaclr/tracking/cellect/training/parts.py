@@ -263,7 +263,7 @@ def _relations(
     A mother and both of her daughters are the same. Sisters are neither the same, as they are
     two cells of one frame, nor others, as both are what their mother was.
     """
-    count = len(origin) + int(first.max(initial=-1)) + 1
+    count = 1 + int(max(first.max(initial=-1), origin.max(initial=-1)))
     frame = np.repeat([0, 1], [len(first), len(second)])
     came = origin[second]
     # What does not come from a cell of the first frame is an identity of its own.
