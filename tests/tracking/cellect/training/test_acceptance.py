@@ -89,8 +89,9 @@ def test_nuclei_in_stacks_are_found_linked_and_followed_through_a_division(make_
     plate, truth, _ = write(make_plate, "train", range(1, 13))
     dataset = open_dataset(plate, tmp_path / "train.dynaclr")
     settings = {
-        "truth": str(truth), "epochs": 9, "divisions": 0.5, "patches": 64, "batch_size": 4, "mlps": "always",
-        "learning_rate": 4e-3, "warm_up": 0.05, "schedule": "cosine", "device": "cpu",
+        "truth": str(truth), "epochs": 9, "patches": 64, "divisions": 0.5, "batch_size": 4,
+        "mlps": "always", "learning_rate": 4e-3, "warm_up": 0.05, "schedule": "cosine",
+        "device": "cpu",
     }  # fmt: skip
     table = train(dataset, parse("train", "cellect", settings))
     assert table["centre_f1"].iloc[-1] > 0.9
