@@ -55,7 +55,7 @@ def test_what_was_trained_says_all_of_itself(dataset, quick):
 
 def test_centres_and_links_are_learned(dataset, quick):
     settings = quick(
-        patches=64, epochs=5, batch_size=8, learning_rate=5e-3, mlps="always", schedule="cosine"
+        patches=64, epochs=10, batch_size=8, learning_rate=5e-3, mlps="always", schedule="cosine"
     )
     table = train(dataset, settings)
     assert table["validation_loss"].iloc[-1] < 0.7 * table["validation_loss"].iloc[0]
