@@ -8,14 +8,14 @@ import numpy as np
 from laptrack import LapTrack
 from pydantic import Field
 
-from napari_dynaclr.core.params import Params
+from napari_dynaclr.tracking.assignment import LinkingParams
 from napari_dynaclr.tracking.movie import Linked, Movie
 
 if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
 
 
-class LapTrackParams(Params):
+class LapTrackParams(LinkingParams):
     """Settings of linking by LapTrack."""
 
     max_distance: float = Field(
@@ -23,21 +23,6 @@ class LapTrackParams(Params):
         title="Largest step (um)",
         description="A cell moves no further than this between two frames.",
         gt=0,
-        le=1000,
-    )
-    max_gap: int = Field(
-        2,
-        title="Longest gap (frames)",
-        description="A cell may be missed in this many frames; 0 closes no gaps.",
-        ge=0,
-        le=50,
-    )
-    max_division_distance: float = Field(
-        12.0,
-        title="Largest daughter distance (um)",
-        description="A daughter appears no further than this from her mother; 0 finds no "
-        "divisions.",
-        ge=0,
         le=1000,
     )
 
