@@ -141,8 +141,8 @@ class Running:
     def _part_made(self, part: Part, dataset: Dataset) -> None:
         """Show what grows; a FOV that is complete while others are worked on, as it is."""
         bench, session = self._bench, self._session
-        if not bench.is_open(dataset):
-            return
+        if not bench.is_open(dataset) or part.result.startswith("events."):
+            return  # maps of events are shown by those who look for them
         before, self._growing = self._growing, part.fov_name
         fov = session.fov
         if fov is not None and before == fov.name != part.fov_name:

@@ -24,6 +24,7 @@ from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.correcting import Correcting
+from napari_dynaclr.gui.finding import Finding
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.navigation import Navigation
@@ -101,6 +102,7 @@ class Workbench(QObject):
         self.navigation = Navigation(self)
         self.running = Running(self)
         self.correcting = Correcting(self)
+        self.finding = Finding(self)
         self._table_timer = QTimer(self)
         self._table_timer.setSingleShot(True)
         self._table_timer.setInterval(_PAUSE)
@@ -349,6 +351,11 @@ class Workbench(QObject):
                 "write annotations.csv", lambda _job: write_annotations(dataset), lane="annotate"
             )
 
+    @property
+    def taken_keys(self) -> frozenset[str]:
+        """Keys that correct tracks or go through events now, so that they annotate nothing."""
+        return self.correcting.keys | self.finding.keys
+
     # -- telling ----------------------------------------------------------
 
     def _say(self, text: str) -> None:
@@ -399,6 +406,7 @@ class Workbench(QObject):
             wish.stop()
         self.navigation.stop()
         self.correcting.stop()
+        self.finding.stop()
         self.layers.release()
         self.runner.destroyed.connect(self.deleteLater)
         self.runner.close()
