@@ -82,7 +82,7 @@ class Kind(Enum):
     STAINER = "stainer"
     PRETRAINED = "pre-trained network"
     TRACKER = "tracker"
-    ARROW = "time-arrow network"
+    ARROW = "TAP network"
     PROFILER = "profiler"
     UNKNOWN = "network"
 

@@ -235,7 +235,7 @@ class StepPanel(View):
         if self.method_name == "cellect":
             return [*self._trained.trackers, *_published("track")]
         if self.method_name == "tap":
-            return [*self._trained.arrows]
+            return [*self._trained.arrows, *_published("arrow")]
         if self.method_name == "profiler":
             return [*self._trained.profilers]
         return [*self._trained.encoders, *_published("embed")]
