@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.registry import params
     from napari_dynaclr.core.workspace import Workspace
     from napari_dynaclr.embedding import embed
+    from napari_dynaclr.embedding.events import find
     from napari_dynaclr.evaluation import evaluate
     from napari_dynaclr.learning import train
     from napari_dynaclr.projection import project
@@ -44,6 +45,7 @@ _WHERE = {
     "segment": "segmentation",
     "track": "tracking",
     "correct": "tracking.correction",
+    "find": "embedding.events",
     "embed": "embedding",
     "train": "learning",
     "project": "projection",
@@ -66,6 +68,7 @@ __all__ = [
     "correct",
     "embed",
     "evaluate",
+    "find",
     "open_dataset",
     "params",
     "project",

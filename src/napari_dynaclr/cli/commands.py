@@ -30,6 +30,7 @@ _SUMMARY = {
     "correct": "Put tracks right: list what is suspect, do actions, write them.",
     "embed": "Embed every tracked cell at every time point.",
     "train": "Train a network: an encoder of cells, a stainer, or a tracker.",
+    "find": "Find likely events, such as divisions, in whole movies.",
     "project": "Map the embedding to two or more dimensions.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",

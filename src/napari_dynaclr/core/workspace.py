@@ -308,8 +308,11 @@ class Workspace:
     # -- where things are -------------------------------------------------
 
     def plate(self, result: str) -> Path:
-        """OME-Zarr plate of a result: "segmentation", "tracks" or "stain"."""
-        return self.path / f"{result}.zarr"
+        """OME-Zarr plate of a result: "segmentation", "tracks", "stain", "events.tap.attribution".
+
+        A dot stands for a folder.
+        """
+        return self.path / f"{result.replace('.', '/')}.zarr"
 
     def tracks_csv(self, fov: Fov) -> Path:
         """Tracks table of a FOV, beside its label image."""
@@ -398,6 +401,35 @@ class Workspace:
 
         self.require(f"embeddings.{name}", fov, f"embedding '{name}'", "embed")
         return read_shard(self.shard(name, fov))
+
+    def events_csv(self, name: str, fov: Fov) -> Path:
+        """Table of the likely events of a FOV."""
+        return self.path / "events" / name / f"{fov.file_name}.csv"
+
+    def events(self, name: str, fov: Fov) -> pd.DataFrame:
+        """Likely events of a FOV, the likeliest first.
+
+        Parameters
+        ----------
+        name
+            What they are called, such as "tap".
+        fov
+            The FOV.
+
+        Returns
+        -------
+        pandas.DataFrame
+            :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS`.
+
+        Raises
+        ------
+        MissingInput
+            If they have not been looked for, or the FOV has been tracked again since.
+        """
+        from napari_dynaclr.core.tables import read_events
+
+        self.require(f"events.{name}", fov, f"likely events '{name}'", "find")
+        return read_events(self.events_csv(name, fov))
 
     def trained(self, name: str) -> Path:
         """Weights of a network that was trained here; its training's files are beside it."""
