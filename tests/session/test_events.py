@@ -58,7 +58,7 @@ def event_on(session, row, node=-1):
 
 
 def test_events_of_several_fovs_are_one_list_the_likeliest_first(dataset):
-    dataset.workspace.create(dataset.channels)
+    dataset.workspace.prepare(dataset.channels)
     write(dataset, "A/1/0", [(1, 0, 5.0, 6.0, 0.5, -1), (2, 0, 7.0, 8.0, 0.1, -1)])
     write(dataset, FOV, [(3, 0, 9.0, 10.0, 0.3, 7)])
     assert event_names(dataset) == ["tap"]
@@ -72,7 +72,7 @@ def test_events_of_several_fovs_are_one_list_the_likeliest_first(dataset):
 
 
 def test_no_more_are_listed_than_a_person_looks_at(dataset):
-    dataset.workspace.create(dataset.channels)
+    dataset.workspace.prepare(dataset.channels)
     write(dataset, FOV, [(t % 9, 0, 1.0, t, 1 / (t + 1), -1) for t in range(MOST + 7)])
     found = look(dataset)
     assert (len(found.places), found.total) == (MOST, MOST + 7)
@@ -135,8 +135,9 @@ def test_a_verdict_is_an_annotation_and_on_disk_at_once(session, processed):
     session.set_task("infection")
     assert session.events.judge(event, DIVIDES)
     assert session.events.verdict(event) == DIVIDES
-    action = Journal(processed.workspace.journal).actions[-1]
-    [mark] = action.marks
+    [mark] = [
+        one for one, _ in Journal(processed.workspace.journal).latest() if one.task == DIVISION
+    ]
     assert (mark.fov_name, mark.id, mark.task, mark.state) == (
         FOV, int(session.cells.id[row]), DIVISION, DIVIDES,
     )  # fmt: skip

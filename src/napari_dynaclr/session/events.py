@@ -134,7 +134,7 @@ def read_events(dataset: Dataset, name: str, fov_names: Sequence[str], job: Job)
     missing: list[str] = []
     for fov_name in job.track(fov_names, "read events"):
         fov = dataset.whole[fov_name]
-        if not name or workspace.key(result, fov) is None:
+        if not name or workspace.key(result, fov) is None or workspace.outdated(result, fov):
             missing.append(fov_name)
             continue
         tracks[fov_name] = workspace.made_from(result, fov).get("tracks", "")
