@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _SUMMARY = {
-    "simulate": "Make a simulated infection time-lapse with ground truth.",
+    "simulate": "Make a simulated time-lapse with ground truth.",
     "convert": "Convert TIFF stacks or folders of TIFFs to OME-Zarr.",
     "stain": "Stain nuclei and membranes virtually, from label-free images.",
     "segment": "Find the cells of every time point.",

@@ -81,6 +81,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("simulate", "infection", "An infection time-lapse with full ground truth",
            "sample.params", "SimulateParams"),
+    Method("simulate", "phenotypes", "Wells under different treatments, in uneven light",
+           "sample.phenotypes", "PhenotypesParams"),
     Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
            "conversion.tiff", "TiffParams"),
     Method("stain", "cytoland", "Nuclei and membranes from label-free images (Cytoland)",
