@@ -31,6 +31,7 @@ _SUMMARY = {
     "embed": "Embed every tracked cell at every time point.",
     "train": "Train a network: an encoder of cells, a stainer, or a tracker.",
     "project": "Map the embedding to two or more dimensions.",
+    "profile": "Profile wells and conditions, to compare them as wholes.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",
     "evaluate": "Measure stains, tracks, embeddings and predictions.",

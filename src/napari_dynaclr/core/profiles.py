@@ -76,7 +76,7 @@ class ProfileParams(Params):
         title="Conditions",
         description="CSV that says which well is under which condition: columns well (such as "
         "A/1) or fov_name, and condition; with several plates a column plate, if they differ. It "
-        "is kept in the workspace. Without one, each row of the plate is a condition.",
+        "is kept in the workspace; without one, each row of the plate is a condition.",
         json_schema_extra={"path": "file", "filter": "CSV (*.csv)"},
     )
     across_fields: Literal["mean", "concatenate"] = Field(

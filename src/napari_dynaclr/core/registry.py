@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _ROOT = "napari_dynaclr"
-_ELSEWHERE = {"train": "learning", "correct": "tracking.correction"}
+_ELSEWHERE = {"train": "learning", "correct": "tracking.correction", "profile": "profiling"}
 """Stages whose verb is not in the package that the methods' first names say."""
 
 
@@ -137,6 +137,8 @@ METHODS: tuple[Method, ...] = (
            "projection.pca", "PcaParams"),
     Method("project", "umap", "UMAP map",
            "projection.umap", "UmapParams", "umap"),
+    Method("profile", "cells", "Wells and conditions, from the embedding of their cells",
+           "profiling.cells", "CellsParams"),
     Method("annotate", "points", "Assign points to cells",
            "annotation.points", "PointsParams"),
     Method("annotate", "iohub", "Import napari-iohub's annotation table",
