@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding.events import find
     from napari_dynaclr.evaluation import evaluate
     from napari_dynaclr.learning import train
+    from napari_dynaclr.profiling import profile
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
@@ -49,6 +50,7 @@ _WHERE = {
     "embed": "embedding",
     "train": "learning",
     "project": "projection",
+    "profile": "profiling",
     "annotate": "annotation",
     "classify": "classification",
     "evaluate": "evaluation",
@@ -71,6 +73,7 @@ __all__ = [
     "find",
     "open_dataset",
     "params",
+    "profile",
     "project",
     "segment",
     "simulate",

@@ -24,6 +24,7 @@ _ELSEWHERE = {
     "train": "learning",
     "correct": "tracking.correction",
     "find": "embedding.events",
+    "profile": "profiling",
 }
 """Stages whose verb is not in the package that the methods' first names say."""
 
@@ -85,6 +86,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("simulate", "infection", "An infection time-lapse with full ground truth",
            "sample.params", "SimulateParams"),
+    Method("simulate", "phenotypes", "Wells under different treatments, in uneven light",
+           "sample.phenotypes", "PhenotypesParams"),
     Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
            "conversion.tiff", "TiffParams"),
     Method("stain", "cytoland", "Nuclei and membranes from label-free images (Cytoland)",
@@ -141,6 +144,8 @@ METHODS: tuple[Method, ...] = (
            "projection.pca", "PcaParams"),
     Method("project", "umap", "UMAP map",
            "projection.umap", "UmapParams", "umap"),
+    Method("profile", "cells", "Wells and conditions, from the embedding of their cells",
+           "profiling.cells", "CellsParams"),
     Method("annotate", "points", "Assign points to cells",
            "annotation.points", "PointsParams"),
     Method("annotate", "iohub", "Import napari-iohub's annotation table",
