@@ -97,7 +97,7 @@ class ProfileMap:
             return np.zeros(0, np.intp)
         mine = rows["fov_name"] == fov_name if self.level == "field" else rows["well"] == well
         if "t" in rows:
-            mine &= rows["t"] == t
+            mine = mine & (rows["t"] == t)
         return np.flatnonzero(mine.to_numpy(bool))
 
     def course(self, row: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
@@ -108,7 +108,7 @@ class ProfileMap:
         of = "fov_name" if self.level == "field" else "well"
         same = (rows[of] == rows[of].iloc[row]).to_numpy(bool)
         if "plate" in rows:
-            same &= (rows["plate"] == rows["plate"].iloc[row]).to_numpy(bool)
+            same = same & (rows["plate"] == rows["plate"].iloc[row]).to_numpy(bool)
         found = np.flatnonzero(same)
         return found[np.argsort(rows["t"].to_numpy()[found], kind="stable")]
 
