@@ -10,11 +10,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
+from napari_dynaclr.embedding.events.picking import PickingParams
 from napari_dynaclr.gui.latest import Latest
-from napari_dynaclr.gui.layers.overlays import ATTRIBUTION, FEATURES
 from napari_dynaclr.gui.triton import load_triton
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.arrow_maps import ArrowMaps, Made
+from napari_dynaclr.session.arrow_maps import ATTRIBUTION, FEATURES, ArrowMaps, Made
 from napari_dynaclr.session.stacks import PlaneStack
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.gui.steps.step_widget import StepPanel
 
@@ -56,6 +57,7 @@ class MapsPanel(View):
         self._makes = Latest(self.bench.runner, self, "maps")
         self._maps = ArrowMaps()
         self._of: object = None
+        self._fov: Fov | None = None
         self._stacks: dict[str, PlaneStack] = {}
         self._most = 0.0
         self.switches = {kind: QCheckBox(title) for kind, title in _TITLES.items()}
@@ -113,9 +115,9 @@ class MapsPanel(View):
         over, is_open = self.bench.layers.over, self.session.fov is not None
         for kind, switch in self.switches.items():
             # One that the user has deleted is not wanted any more.
-            if switch.isChecked() and kind in self._stacks and not over.has_map(kind):
+            if switch.isChecked() and over.is_dismissed(kind):
                 switch.setChecked(False)
-                self._stacks.pop(kind)
+                self._stacks.pop(kind, None)
             switch.setEnabled(is_open)
 
     def _frame_changed(self, _event: object = None) -> None:
@@ -127,12 +129,18 @@ class MapsPanel(View):
             self._tell("")
 
     def _switched(self) -> None:
+        over = self.bench.layers.over
         for kind, switch in self.switches.items():
             if not switch.isChecked():
                 self._stacks.pop(kind, None)
-                self.bench.layers.over.hide_map(kind)
+                over.hide_map(kind)
+            elif over.is_dismissed(kind):
+                over.welcome(kind)
         self._soon.stop()
         self.update_maps()
+        if not self.wanted:
+            self._of = None
+            self._close()
 
     def _tell(self, text: str) -> None:
         self.status.setText(text)
@@ -154,52 +162,62 @@ class MapsPanel(View):
             self._tell(str(error))
             return
         name = self.bench.finding.name or self._step.method_name
-        self._renew((dataset.workspace.path, fov.name, params, name), fov.shape)
+        network = params.model_dump_json(exclude=set(PickingParams.model_fields))
+        self._renew((dataset.workspace.path, network, name), fov)
         t, z = session.frame, self.bench.slice_on_screen()
         kinds = [kind for kind in kinds if not self._stack(kind, fov.shape).holds(t, z)]
         if not kinds:
             self._makes.stop()
             self._show(f"t={t}")
             return
-        of, maps, running = self._of, self._maps, self.bench.runner.stage
+        maps, running = self._maps, self.bench.runner.stage
 
         def work(job: Job) -> Made:
             load_triton()
-            return maps.make(
-                dataset, fov.name, t, z, kinds, params, name, job, compute=running is None
-            )
+            idle = running is None
+            return maps.make(dataset, fov.name, t, z, kinds, params, name, job, compute=idle)
 
         began = time.monotonic()
 
         def done(made: Made) -> None:
-            if of != self._of or session.fov is not fov:
+            if maps is not self._maps or session.fov is not fov:
                 return
             for kind, plane in made.planes.items():
                 self._put(kind, t, z, plane)
             if made.hindrance:
                 self._show(f"t={t}: {made.hindrance}")
             else:
-                how = "read" if made.saved else "computed"
-                self._show(f"t={t}: {how} in {time.monotonic() - began:.1f} s")
+                took = f"in {time.monotonic() - began:.1f} s"
+                self._show(f"t={t}: saved by '{name}'" if made.read else f"t={t}: made {took}")
 
         def failed(error: Exception) -> None:
             for switch in self.switches.values():
                 switch.setChecked(False)
-            self._tell(str(error) if isinstance(error, DynaclrError) else "")
-            if not isinstance(error, DynaclrError):
+            self._switched()
+            if isinstance(error, DynaclrError):
+                self._tell(str(error))
+            else:
                 self.bench.explain(error)
 
         self._tell(f"t={t}: being made…")
         self._makes.start("look through the network", work, done, failed)
 
-    def _renew(self, of: tuple[object, ...], shape: tuple[int, ...]) -> None:
-        """Begin anew where FOV or settings are others."""
-        if of == self._of:
+    def _renew(self, of: tuple[object, ...], fov: Fov) -> None:
+        """Begin anew where the network or what it is shown are others, or the FOV is."""
+        if of != self._of:
+            self._of = of
+            self._close()
+        elif fov is self._fov:
             return
-        self._of, self._most = of, 0.0
-        self._maps = ArrowMaps()
+        self._fov, self._most = fov, 0.0
         for kind in list(self._stacks):
-            self._stacks[kind] = _stack(kind, shape)
+            self._stacks[kind] = _stack(kind, fov.shape)
+
+    def _close(self) -> None:
+        """Let go of the network, behind what it is still at."""
+        maps, self._maps = self._maps, ArrowMaps()
+        if maps.is_open:
+            self.bench.runner.start("close the network", lambda _job: maps.close(), lane="maps")
 
     def _stack(self, kind: str, shape: tuple[int, ...]) -> PlaneStack:
         if kind not in self._stacks:

@@ -10,6 +10,7 @@ from napari.layers import Image, Points
 from napari_dynaclr.core.tasks import find_task
 from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.scene import OWNER, space_of
+from napari_dynaclr.session.arrow_maps import ATTRIBUTION, FEATURES
 from napari_dynaclr.session.colours import hex_rgba
 from napari_dynaclr.session.events import DIVIDES, DIVISION
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 MAP = "map "
 """How the roles of layers begin that show a map of every frame, one after the other."""
-
-FEATURES, ATTRIBUTION = "features", "attribution"
-"""Maps that there are."""
 
 _LOOKS: dict[str, dict[str, Any]] = {
     FEATURES: {
@@ -129,6 +127,14 @@ class Overlays:
     def has_map(self, kind: str) -> bool:
         """Whether a map is shown."""
         return self._layers.layer(f"{MAP}{kind}") is not None
+
+    def is_dismissed(self, kind: str) -> bool:
+        """Whether the user has deleted a map."""
+        return self._layers.dismissed(f"{MAP}{kind}")
+
+    def welcome(self, kind: str) -> None:
+        """Let a map that the user deleted come back."""
+        self._layers.readmit({f"{MAP}{kind}"})
 
     def hide_map(self, kind: str) -> None:
         """Take a map away."""
