@@ -216,6 +216,3 @@ def test_frames_of_a_pair_are_as_far_apart_as_in_the_training():
         TapRecipe().step(1, 1, "A/1/0")
     with pytest.raises(InvalidInput, match=r"4 frames apart \(those of the .*delta_t to 3 or less"):
         TapRecipe(delta_t=4).step(None, 4, "A/1/0")
-    assert TapRecipe(stacks="max").handling() == "max"
-    assert TapRecipe(stacks="max").handling("slices") == "slices"
-    assert TapRecipe().handling() == "slices"

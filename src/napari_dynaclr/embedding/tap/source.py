@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.weights import Weights
+    from napari_dynaclr.embedding.tap.recipe import Stacks, TapRecipe
 
 KIND = "tap"
 """What a file of this project says that it is."""
@@ -52,6 +53,17 @@ class TapSource(ComputeParams):
         description="What the network sees; the channel that it was trained on, if left empty.",
         json_schema_extra={"choices": "channels"},
     )
+    stacks: Literal["auto", "slices", "max"] = Field(
+        "auto",
+        title="Stacks",
+        description="What becomes of images with depth: slices looks at each slice by itself, max "
+        "at their maximum projection; auto does as was done in training.",
+        json_schema_extra={"advanced": True},
+    )
+
+    def handling(self, recipe: TapRecipe) -> Stacks:
+        """Settle what becomes of images with depth: as chosen, else as trained, else slices."""
+        return (recipe.stacks or "slices") if self.stacks == "auto" else self.stacks
 
 
 def is_public(path: Path) -> bool:
