@@ -128,7 +128,7 @@ class _Running:
         self, fov: Fov, tracks: pd.DataFrame, times: Sequence[int], recipe: TapRecipe
     ) -> Iterator[_Frame]:
         params = self._params
-        stacks = params.handling(recipe)
+        stacks = recipe.handling(params.stacks)
         groups = tracks.groupby("t").indices
         labels = self._dataset.workspace.labels("tracks", fov)
         masks = labels.frames(["labels"], times, allow_empty=True)

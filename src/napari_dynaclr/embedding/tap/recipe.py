@@ -43,6 +43,10 @@ class TapRecipe(Recipe):
     stacks: Stacks | None = None
     pixel_size: float | None = Field(None, gt=0)
 
+    def handling(self, wanted: Literal["auto", "slices", "max"] = "auto") -> Stacks:
+        """Settle what becomes of images with depth: as wanted, else as trained, else slices."""
+        return (self.stacks or "slices") if wanted == "auto" else wanted
+
     def step(self, wanted: int | None, frames: int, where: str) -> int:
         """Settle how far apart the frames of a pair are: as is asked for, as trained, else one.
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.weights import Weights
-    from napari_dynaclr.embedding.tap.recipe import Stacks, TapRecipe
 
 KIND = "tap"
 """What a file of this project says that it is."""
@@ -60,10 +59,6 @@ class TapSource(ComputeParams):
         "at their maximum projection; auto does as was done in training.",
         json_schema_extra={"advanced": True},
     )
-
-    def handling(self, recipe: TapRecipe) -> Stacks:
-        """Settle what becomes of images with depth: as chosen, else as trained, else slices."""
-        return (recipe.stacks or "slices") if self.stacks == "auto" else self.stacks
 
 
 def is_public(path: Path) -> bool:
