@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.registry import params
     from napari_dynaclr.core.workspace import Workspace
     from napari_dynaclr.embedding import embed
+    from napari_dynaclr.embedding.events import find
     from napari_dynaclr.evaluation import evaluate
     from napari_dynaclr.learning import train
+    from napari_dynaclr.profiling import profile
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
@@ -44,9 +46,11 @@ _WHERE = {
     "segment": "segmentation",
     "track": "tracking",
     "correct": "tracking.correction",
+    "find": "embedding.events",
     "embed": "embedding",
     "train": "learning",
     "project": "projection",
+    "profile": "profiling",
     "annotate": "annotation",
     "classify": "classification",
     "evaluate": "evaluation",
@@ -66,8 +70,10 @@ __all__ = [
     "correct",
     "embed",
     "evaluate",
+    "find",
     "open_dataset",
     "params",
+    "profile",
     "project",
     "segment",
     "simulate",

@@ -142,7 +142,7 @@ def test_a_dataset_that_is_being_opened_is_opened_whatever_is_shown_meanwhile(
     image = np.zeros((3, 1, 1, 32, 32), np.uint16)
     bench.open(make_plate("other.zarr", {"C/3/0": image}))
     bench.show_fov("B/1/1")
-    bench._stage_ended("segment", bench.session.dataset)
+    bench.running.ended("segment", bench.session.dataset)
     rest(bench, qtbot)
     qtbot.waitUntil(lambda: bench.session.fov is not None and bench.session.fov.name == "C/3/0")
 

@@ -19,6 +19,7 @@ from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.errors import InvalidInput, MissingInput
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.journal import Journal
+from napari_dynaclr.core.registry import find_method
 from napari_dynaclr.gui import workbench as module
 from napari_dynaclr.gui.runner import RunState
 from napari_dynaclr.gui.workbench import Workbench, workbench
@@ -404,7 +405,7 @@ def test_notes_of_a_stage_are_said(fresh_bench, idle, monkeypatch, qtbot):
         job.note("3 cells were left out.")
         return 1
 
-    monkeypatch.setattr(type(module.find_method("segment")), "verb", lambda _self: verb)
+    monkeypatch.setattr(type(find_method("segment")), "verb", lambda _self: verb)
     found = []
     run = fresh_bench.run_stage("segment", params("segment"), ["B/1/0"], found.append)
     qtbot.waitUntil(lambda: run.is_over)
@@ -417,9 +418,7 @@ def test_a_stage_of_a_dataset_that_is_closed_shows_nothing_in_the_next(
     bench, other, idle, monkeypatch, qtbot, tmp_path
 ):
     go, found, events = threading.Event(), [], []
-    monkeypatch.setattr(
-        type(module.find_method("segment")), "verb", lambda _self: lambda *_: go.wait(10)
-    )
+    monkeypatch.setattr(type(find_method("segment")), "verb", lambda _self: lambda *_: go.wait(10))
     run = bench.run_stage("segment", params("segment"), ["B/1/0"], found.append)
     bench.open(other, workspace=tmp_path / "other.dynaclr")
     qtbot.waitUntil(

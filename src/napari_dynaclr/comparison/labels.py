@@ -17,6 +17,8 @@ from napari_dynaclr.core.tasks import UNKNOWN, Task, find_task
 from napari_dynaclr.evaluation.matching import match_centroids
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_dynaclr.comparison.params import CompareParams
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
@@ -96,7 +98,7 @@ def _from_truth(dataset: Dataset, params: CompareParams, task: Task, job: Job) -
             f"No cell of {file} is within {params.reach:g} um of a tracked one: check that it "
             "belongs to this dataset."
         )
-    held_out = _held_out(dataset, params, known)
+    held_out = hold_out(dataset, params.held_out, known, params.task)
     away = known["fov_name"].isin(held_out)
     learnable, tested = known[~away], known[away]
     _refuse_one_state(learnable, tested, task)
@@ -137,10 +139,34 @@ def _from_annotations(dataset: Dataset, params: CompareParams, task: Task) -> La
     return Labels(task, known, (learnable,), tested, held_out, how)
 
 
-def _held_out(dataset: Dataset, params: CompareParams, known: pd.DataFrame) -> tuple[str, ...]:
-    """FOVs that nothing is learnt from: those named, or the last well that shows every state."""
-    if params.held_out:
-        return tuple(dataset.select(params.held_out).fov_names)
+def hold_out(
+    dataset: Dataset, wanted: Sequence[str], known: pd.DataFrame, task: str
+) -> tuple[str, ...]:
+    """Choose the FOVs that nothing is learnt from.
+
+    Parameters
+    ----------
+    dataset
+        All FOVs.
+    wanted
+        Wells or FOVs; the last well, or else FOV, that shows every state if none is named.
+    known
+        ``fov_name`` and ``state`` of all cells whose state is known.
+    task
+        What the states are of, for the error message.
+
+    Returns
+    -------
+    tuple of str
+        Names of FOVs.
+
+    Raises
+    ------
+    InvalidInput
+        If no well and no FOV shows every state, while the others do too.
+    """
+    if wanted:
+        return tuple(dataset.select(wanted).fov_names)
     states = set(known["state"])
     for place in (_well, str):  # by FOV where there is one well only
         group = known["fov_name"].map(place)
@@ -150,7 +176,7 @@ def _held_out(dataset: Dataset, params: CompareParams, known: pd.DataFrame) -> t
                 return tuple(fov for fov in dataset.fov_names if place(fov) == name)
     raise InvalidInput(
         "No well and no FOV could be held out so that both it and the others show every state of "
-        f"{params.task}: name wells or FOVs with held_out."
+        f"{task}: name wells or FOVs with held_out."
     )
 
 

@@ -50,6 +50,8 @@ class FovWriter:
         Keys of the earlier results of the FOV that this one is made from.
     slices
         Slices in a chunk; all of a stack by default.
+    depth
+        Slices of the result; as many as the source has by default.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class FovWriter:
         dtype: DTypeLike = np.uint32,
         inputs: dict[str, str] | None = None,
         slices: int | None = None,
+        depth: int | None = None,
     ) -> None:
+        self._depth = depth or fov.shape[1]
         self._workspace, self._result, self._fov, self._key = workspace, result, fov, key
         self._channels = list(channels)
         self._inputs = inputs
@@ -117,7 +121,7 @@ class FovWriter:
 
         dtype, slices = self._dtype, self._slices
 
-        t, z, y, x = self._fov.shape
+        (t, _, y, x), z = self._fov.shape, self._depth
         # A result in slices is read one by one, and whole (VisCy's chunks); a label image in 2D.
         side = 1024 if slices is None else max(y, x)
         scale = TransformationMeta(
@@ -144,6 +148,11 @@ class FovWriter:
         import zarr
 
         return zarr.open_array(self._image / "0", mode="r+")
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for what is needed on the way, gone when the FOV is complete."""
+        return self._folder / "scratch"
 
     @property
     def next_time(self) -> int:

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _ROOT = "napari_dynaclr"
-_ELSEWHERE = {"train": "learning", "correct": "tracking.correction"}
+_ELSEWHERE = {
+    "train": "learning",
+    "correct": "tracking.correction",
+    "find": "embedding.events",
+    "profile": "profiling",
+}
 """Stages whose verb is not in the package that the methods' first names say."""
 
 
@@ -81,6 +86,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("simulate", "infection", "An infection time-lapse with full ground truth",
            "sample.params", "SimulateParams"),
+    Method("simulate", "phenotypes", "Wells under different treatments, in uneven light",
+           "sample.phenotypes", "PhenotypesParams"),
     Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
            "conversion.tiff", "TiffParams"),
     Method("stain", "cytoland", "Nuclei and membranes from label-free images (Cytoland)",
@@ -123,22 +130,30 @@ METHODS: tuple[Method, ...] = (
            "staining.training.masked", "MaskedParams", "torch"),
     Method("train", "cellect", "CELLECT: a tracker, from centre points",
            "tracking.cellect.training.params", "CellectTrainingParams", "torch"),
+    Method("find", "tap", "Likely events, such as divisions, by the arrow of time (TAP)",
+           "embedding.events.tap", "TapEventsParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",
            "embedding.dynaclr.method", "DynaclrParams", "torch"),
     Method("embed", "imagenet", "ConvNeXt trained on ImageNet, to compare with",
            "embedding.imagenet", "ImagenetParams", "torch"),
+    Method("embed", "tap", "TAP: dense features that tell the arrow of time, averaged by cell",
+           "embedding.tap.method", "TapParams", "torch"),
     Method("project", "phate", "PHATE map",
            "projection.phate", "PhateParams"),
     Method("project", "pca", "Principal components",
            "projection.pca", "PcaParams"),
     Method("project", "umap", "UMAP map",
            "projection.umap", "UmapParams", "umap"),
+    Method("profile", "cells", "Wells and conditions, from the embedding of their cells",
+           "profiling.cells", "CellsParams"),
     Method("annotate", "points", "Assign points to cells",
            "annotation.points", "PointsParams"),
     Method("annotate", "iohub", "Import napari-iohub's annotation table",
            "annotation.iohub", "IohubParams"),
+    Method("annotate", "events", "Accept likely events, such as divisions",
+           "annotation.events", "EventsParams"),
     Method("classify", "linear", "Logistic regression on the embedding",
            "classification.linear", "LinearParams"),
     Method("evaluate", "smoothness", "Smoothness and dynamic range of the embedding",
@@ -153,6 +168,8 @@ METHODS: tuple[Method, ...] = (
            "evaluation.correlation", "CorrelationParams"),
     Method("evaluate", "divisions", "Trajectories of mothers and daughters around divisions",
            "evaluation.divisions", "DivisionsParams"),
+    Method("evaluate", "events", "Likely events against true divisions",
+           "evaluation.events", "EventsScoreParams"),
     Method("evaluate", "robustness", "What the embedding says where tracks are wrong",
            "evaluation.robustness", "RobustnessParams"),
     Method("evaluate", "staining", "Virtual against experimental stain",
@@ -166,6 +183,8 @@ METHODS: tuple[Method, ...] = (
            "comparison.params", "CompareParams", "torch"),
     Method("compare", "trackers", "Engines that track, measured beside each other",
            "comparison.trackers", "TrackersParams", "evaluation"),
+    Method("compare", "probes", "From few labels: fixed features against learning from scratch",
+           "comparison.probes", "ProbesParams", "torch"),
 )  # fmt: skip
 """All methods; the first of a stage is its default."""
 

@@ -36,6 +36,11 @@ PREDICTION_COLUMNS = ["fov_name", "track_id", "t", "id", "z", "y", "x"]
 """Predictions: these, then ``predicted_<task>``, ``confidence`` and one
 ``probability_<state>`` column per state."""
 
+EVENT_COLUMNS = ["t", "z", "y", "x", "score", "rank", "id", "track_id"]
+"""Likely events: ``t`` is the earlier frame of the pair, the place is in pixels, ``score`` can be
+compared over all FOVs, ``rank`` counts from 1 in its FOV; ``id`` and ``track_id`` are of the cell
+that is there, -1 where none is near or the FOV has not been tracked."""
+
 _INTEGERS = ["track_id", "t", "id", "parent_track_id", "parent_id"]
 _REQUIRED = ["track_id", "t", "y", "x"]
 NODES_PER_FRAME = 1_000_000
@@ -59,6 +64,26 @@ def read_tracks(path: Path) -> pd.DataFrame:
         If the file cannot be read, or :func:`validate_tracks` refuses it.
     """
     return validate_tracks(read_csv(path, "tracks table"), path)
+
+
+def read_events(path: Path) -> pd.DataFrame:
+    """Read a table of likely events.
+
+    Returns
+    -------
+    pandas.DataFrame
+        :data:`EVENT_COLUMNS`, in the order of their ranks.
+
+    Raises
+    ------
+    InvalidInput
+        If the file cannot be read, or lacks a column.
+    """
+    table = read_csv(path, "table of events")
+    require_columns(table, EVENT_COLUMNS, path)
+    whole = ("t", "rank", "id", "track_id")
+    kinds = {name: "int64" if name in whole else "float64" for name in EVENT_COLUMNS}
+    return table[EVENT_COLUMNS].astype(kinds)
 
 
 def read_csv(path: Path, what: str) -> pd.DataFrame:

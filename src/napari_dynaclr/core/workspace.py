@@ -308,8 +308,11 @@ class Workspace:
     # -- where things are -------------------------------------------------
 
     def plate(self, result: str) -> Path:
-        """OME-Zarr plate of a result: "segmentation", "tracks" or "stain"."""
-        return self.path / f"{result}.zarr"
+        """OME-Zarr plate of a result: "segmentation", "tracks", "stain", "events.tap.attribution".
+
+        A dot stands for a folder.
+        """
+        return self.path / f"{result.replace('.', '/')}.zarr"
 
     def tracks_csv(self, fov: Fov) -> Path:
         """Tracks table of a FOV, beside its label image."""
@@ -398,6 +401,73 @@ class Workspace:
 
         self.require(f"embeddings.{name}", fov, f"embedding '{name}'", "embed")
         return read_shard(self.shard(name, fov))
+
+    def events_csv(self, name: str, fov: Fov) -> Path:
+        """Table of the likely events of a FOV."""
+        return self.path / "events" / name / f"{fov.file_name}.csv"
+
+    def events(self, name: str, fov: Fov) -> pd.DataFrame:
+        """Likely events of a FOV, the likeliest first.
+
+        Parameters
+        ----------
+        name
+            What they are called, such as "tap".
+        fov
+            The FOV.
+
+        Returns
+        -------
+        pandas.DataFrame
+            :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS`.
+
+        Raises
+        ------
+        MissingInput
+            If they have not been looked for, or the FOV has been tracked again since.
+        """
+        from napari_dynaclr.core.tables import read_events
+
+        self.require(f"events.{name}", fov, f"likely events '{name}'", "find")
+        return read_events(self.events_csv(name, fov))
+
+    def profile(self, name: str) -> Path:
+        """Folder of the profiles of fields, wells and conditions that go by a name."""
+        return self.path / "profiles" / name
+
+    def profiles(self, name: str, level: str = "well") -> ad.AnnData:
+        """Profiles of fields, wells or conditions, in memory.
+
+        Parameters
+        ----------
+        name
+            Such as "features".
+        level
+            "field", "well_time", "well" or "condition".
+
+        Returns
+        -------
+        anndata.AnnData
+            A row per profile: ``X`` (profiles, dimensions); what it is of in ``obs``; maps in
+            ``obsm``.
+
+        Raises
+        ------
+        MissingInput
+            If there is no such profile.
+        InvalidInput
+            If there is no such level.
+        """
+        from napari_dynaclr.core.profiles import LEVELS, missing_profile
+        from napari_dynaclr.core.shards import read_shard
+
+        if level not in LEVELS:
+            raise InvalidInput(f"There is no level '{level}': choose from {', '.join(LEVELS)}.")
+        file = self.profile(name) / f"{level}.zarr"
+        try:
+            return read_shard(file)
+        except FileNotFoundError:
+            raise missing_profile(name) from None
 
     def trained(self, name: str) -> Path:
         """Weights of a network that was trained here; its training's files are beside it."""

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial import cKDTree
 
+from napari_dynaclr.core.errors import InvalidInput
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -72,3 +76,25 @@ def match_centroids(
         mutual = (back[nearest] == np.arange(len(true_rows))) & (distance <= radius)
         found.append(np.stack([true_rows[mutual], our_rows[nearest[mutual]]], axis=1))
     return np.concatenate(found) if found else np.empty((0, 2), np.intp)
+
+
+def tracks_file(folder: Path) -> Path:
+    """Return the tracks table that lies beside the true label image of a FOV.
+
+    Parameters
+    ----------
+    folder
+        The FOV's, in a plate.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none, or more than one.
+    """
+    files = sorted(folder.glob("*.csv"))
+    if len(files) != 1:
+        raise InvalidInput(
+            f"{folder} holds {len(files)} CSV files: the truth needs exactly one tracks table "
+            "beside each label image."
+        )
+    return files[0]

@@ -18,14 +18,12 @@ from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import Params
 from napari_dynaclr.core.tables import read_tracks
-from napari_dynaclr.evaluation.matching import match_labels
+from napari_dynaclr.evaluation.matching import match_labels, tracks_file
 from napari_dynaclr.evaluation.report import Report
 from napari_dynaclr.evaluation.tracking_drawing import draw_error_free
 from napari_dynaclr.evaluation.tracking_errors import Errors, count_errors, error_free
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
@@ -93,7 +91,7 @@ def measure(dataset: Dataset, params: TrackingParams, job: Job) -> Report:
 def _compare(
     dataset: Dataset, fov: Fov, truth: Fov, params: TrackingParams, job: Job
 ) -> tuple[dict[str, Any], Errors]:
-    true_tracks = read_tracks(_tracks_file(truth.path))
+    true_tracks = read_tracks(tracks_file(truth.path))
     our_tracks = dataset.workspace.tracks(fov)
     labels = dataset.workspace.labels("tracks", fov)
     channel = params.channel or truth.channels[0]
@@ -113,16 +111,6 @@ def _compare(
             if (t, a) in true_ids and (t, b) in our_ids:
                 pairs.append((true_ids[t, a], our_ids[t, b]))
     return score(graph(true_tracks), graph(our_tracks), pairs, params.division_tolerance)
-
-
-def _tracks_file(folder: Path) -> Path:
-    files = sorted(folder.glob("*.csv"))
-    if len(files) != 1:
-        raise InvalidInput(
-            f"{folder} holds {len(files)} CSV files: the truth needs exactly one tracks table "
-            "beside each label image."
-        )
-    return files[0]
 
 
 def graph(tracks: pd.DataFrame) -> nx.DiGraph:

@@ -88,6 +88,8 @@ class Mouse:
 
     def _clicked(self, position: tuple[float, ...], several: bool) -> None:
         session = self._bench.session
+        if self._bench.finding.pick(position):
+            return
         if not len(session.here()):
             if session.fov is not None:
                 session.say("no tracked cells here: run Segment and track")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.layers.growing import GrowingImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.gui.workbench import Workbench
@@ -116,29 +117,82 @@ class Navigation:
         if not len(rows) or rows[0] < 0:
             return
         row = int(rows[0])
-        t = int(self._session.cells.t[row])
-        position = self._session.cells.position[row]
-        point = [float(c) * s for c, s in zip(position, fov.scale, strict=True)]
-        images, z = self._images(), round(float(position[0]))
         cells = self._session.cells
+
+        def there() -> None:
+            self._session.select([row])
+            if then is not None:
+                then()
+
+        self._move(
+            int(cells.t[row]),
+            [float(one) for one in cells.position[row]],
+            there,
+            lambda: self._session.cells is cells,
+        )
+
+    def go_to_place(
+        self,
+        fov_name: str,
+        t: int,
+        position: Sequence[float] | None = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Show a place, whether there is a cell or not.
+
+        Parameters
+        ----------
+        fov_name, t
+            FOV and time point.
+        position
+            (z, y, x) in pixels; None to stay where one looks.
+        then
+            Called when it is shown.
+        """
+        fov = self._session.fov
+        if fov is None or fov.name != fov_name:
+            again = partial(self.go_to_place, fov_name, t, position, then)
+            self._bench.show_fov(fov_name, then=again)
+        elif 0 <= t < fov.shape[0]:
+            here = self._session.fov
+            self._move(t, position, then, lambda: self._session.fov is here)
+
+    def _move(
+        self,
+        t: int,
+        position: Sequence[float] | None,
+        then: Callable[[], None] | None,
+        still: Callable[[], bool],
+    ) -> None:
+        """Go to a time point and a place (z, y, x) in pixels of the FOV on screen.
+
+        The slider moves when the images are there: napari would read them on this thread.
+        """
+        fov = self._session.fov
+        if fov is None:
+            return
+        point = None
+        if position is not None:
+            point = [float(c) * s for c, s in zip(position, fov.scale, strict=True)]
+        z = self.slice_on_screen() if position is None else round(float(position[0]))
+        images = self._images()
 
         def work(_job: Job) -> None:
             for image in images:
                 image.load(t, z)
 
         def go(_: Any) -> None:
-            if self._session.cells is not cells:
+            if not still():
                 return
             axis = self._axis()
             if axis >= 0:  # else the user has deleted all layers that have a time
                 self._viewer.dims.set_point((axis, axis + 1), (t, z * fov.scale[0]))
             self._session.set_frame(t)
-            self._bring_into_view(point)
-            self._session.select([row])
+            if point is not None:
+                self._bring_into_view(point)
             if then is not None:
                 then()
 
-        # The slider moves when the images are there: napari would read them on this thread.
         if all(image.holds(t, z) for image in images):
             self._goes.stop()
             go(None)

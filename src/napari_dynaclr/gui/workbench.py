@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -22,40 +21,34 @@ from qtpy.QtWidgets import QShortcut
 from napari_dynaclr.core.annotations import write_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
-from napari_dynaclr.core.registry import find_method, methods, resolve
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.gui.bindings import Mouse
 from napari_dynaclr.gui.correcting import Correcting
+from napari_dynaclr.gui.finding import Finding
 from napari_dynaclr.gui.latest import Latest
-from napari_dynaclr.gui.layers import STAIN, FovLayers, Scene, prepare, warm_up
+from napari_dynaclr.gui.layers import FovLayers, Scene, prepare, warm_up
 from napari_dynaclr.gui.navigation import Navigation
-from napari_dynaclr.gui.runner import Runner, RunState
+from napari_dynaclr.gui.runner import Runner
+from napari_dynaclr.gui.running import Running
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
-from napari_dynaclr.gui.triton import load_triton
 from napari_dynaclr.session import Scope, Session
 from napari_dynaclr.session.cells import Cells, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.frames import ChunkCache
 from napari_dynaclr.session.marks import Marks, read_marks
 from napari_dynaclr.session.painting import features_of, paint
-from napari_dynaclr.session.training import Training, read_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pandas as pd
     from napari import Viewer
 
     from napari_dynaclr.core.dataset import Dataset
-    from napari_dynaclr.core.job import Figures, Job, Part
+    from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.params import Params
-    from napari_dynaclr.core.registry import Method
     from napari_dynaclr.gui.runner import Run
-
-_NEW_LAYERS = {"stain": {STAIN}, "segment": {"cells"}, "track": {"cells", "tracks", "marks"}}
-"""Layers that a stage makes anew."""
 
 _PAUSE = 1500
 """Milliseconds without a click before annotations.csv is written again."""
@@ -96,12 +89,9 @@ class Workbench(QObject):
         self._paints = Latest(self.runner, self, "paint")
         self._wanted = ""
         self._loaded: list[str] = []
-        self._growing = ""
         self._closed = False
         self.proposals: dict[str, dict[str, Any]] = {}
         """Settings by stage, that the form of the stage takes when it is next seen."""
-        self.notes: dict[str, list[str]] = {}
-        """What the last run of a stage has said of its result, a sentence each, by stage."""
         self.embeddings: list[str] = []
         """Embeddings that the dataset has."""
         self.features: list[str] = []
@@ -110,7 +100,9 @@ class Workbench(QObject):
         """Reach of a click in um, where it hits no cell."""
         self.mouse = Mouse(self)
         self.navigation = Navigation(self)
+        self.running = Running(self)
         self.correcting = Correcting(self)
+        self.finding = Finding(self)
         self._table_timer = QTimer(self)
         self._table_timer.setSingleShot(True)
         self._table_timer.setInterval(_PAUSE)
@@ -161,7 +153,7 @@ class Workbench(QObject):
             wish.stop()
         self.navigation.stop()
         self._wanted, self._loaded = "", []
-        self.notes.clear()
+        self.running.notes.clear()
         self.layers.clear()
         self.cache.clear()
         if self.session.dataset is not None:
@@ -283,55 +275,13 @@ class Workbench(QObject):
     def run_stage(
         self, stage: str, params: Params, fovs: list[str], then: Callable[[Any], None] | None = None
     ) -> Run | None:
-        """Run a stage in the background; its results appear by themselves.
+        """Run a stage in the background; as :meth:`~napari_dynaclr.gui.running.Running.run`."""
+        return self.running.run(stage, params, fovs, then)
 
-        Parameters
-        ----------
-        stage
-            The verb.
-        params
-            Settings of one of its methods.
-        fovs
-            Names of the FOVs to work on.
-        then
-            Called with the result.
-
-        Returns
-        -------
-        Run or None
-            None where something is running already; the user is told.
-        """
-        dataset = self.session.dataset
-        if dataset is None:
-            self.explain(InvalidInput("No dataset is open: open one first."))
-            return None
-        if self.runner.stage is not None:
-            self.explain(InvalidInput(f"'{self.runner.stage.title}' is running: wait or cancel."))
-            return None
-        method, _ = resolve(stage, params)
-
-        def work(job: Job) -> Any:
-            if method.extra == "torch":
-                load_triton()
-            self.correcting.write_first(dataset, fovs, job)
-            return method.verb()(dataset.select(fovs), params, job)
-
-        self.notes.pop(stage, None)
-        run = self.runner.start_stage(stage, work, then)
-        run.made.connect(lambda part: self._part_made(part, dataset))
-        if stage == "train":
-            self._watch(run, method, params, dataset)
-
-        def ended() -> None:
-            finished = run.state is RunState.FINISHED
-            if self._is_open(dataset):
-                self.notes[stage] = list(run.job.notes)
-            for note in run.job.notes:
-                self._say(note)
-            self._stage_ended(stage, dataset, _embedding(method, params) if finished else "")
-
-        run.ended.connect(ended)
-        return run
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """What the last run of a stage has said of its result, a sentence each, by stage."""
+        return self.running.notes
 
     def propose(self, stage: str, **values: Any) -> None:
         """Have the form of a stage show some settings, now or when it is next seen.
@@ -346,63 +296,14 @@ class Workbench(QObject):
         self.proposals[stage] = values
         self.proposed.emit(stage)
 
-    def _watch(self, run: Run, method: Method, params: Params, dataset: Dataset) -> None:
-        """Keep the figures of a training, whoever looks at them and when."""
-        session, about = self.session, params.model_dump()
-        name, workspace = str(about.get("name", "")), dataset.workspace
-        epochs = int(about.get("epochs", 0))
-        session.set_training(Training(workspace.path, name, epochs, method=method.name))
-
-        def measured(figures: Figures) -> None:
-            if session.training is not None:
-                session.set_training(session.training.plus(figures))
-
-        def done(earlier: pd.DataFrame | None) -> None:
-            if session.training is not None and not run.is_over:
-                session.set_training(replace(session.training, earlier=earlier))
-
-        run.measured.connect(measured)
-        # It may go on from where an earlier one was stopped.
-        self.runner.start("read figures", lambda _job: read_figures(workspace, name), done)
-
-    def _part_made(self, part: Part, dataset: Dataset) -> None:
-        """Show what grows; a FOV that is complete while others are worked on, as it is."""
-        if not self._is_open(dataset):
-            return
-        before, self._growing = self._growing, part.fov_name
-        fov = self.session.fov
-        if fov is not None and before == fov.name != part.fov_name:
-            if part.result == "stain" and self.session.dataset is not None:
-                self.session.dataset.refresh()  # it has channels that it did not have
-                self.layers.readmit({STAIN})
-            self.show_fov(self._wanted, anew=True)
-        self.layers.show_part(part)
-
-    def _is_open(self, dataset: Dataset) -> bool:
+    def is_open(self, dataset: Dataset) -> bool:
         """Whether the session looks at a dataset, perhaps opened another time."""
         now = self.session.dataset
         return now is not None and now.workspace.path == dataset.workspace.path
 
-    def _stage_ended(self, stage: str, dataset: Dataset, embedding: str = "") -> None:
-        """Show what a stage has written; an embedding is to be mapped or looked at next."""
-        self.layers.end_parts()
-        self._growing = ""
-        if self.session.dataset is None or not self._is_open(dataset):
-            return
-        self.session.dataset.refresh()
-        self.session.results_changed.emit(stage)
-        if self.session.fov is None:
-            return
-        self.layers.readmit(_NEW_LAYERS.get(stage, set()))
-        if stage in ("segment", "track", "correct", "stain"):
-            self.show_fov(self._wanted, anew=True)
-        elif stage == "embed" and embedding:
-            # Only when it is known is it among the choices of the form.
-            self.load_cells(lambda: self.propose("project", embedding=embedding))
-        elif stage in ("embed", "project", "classify", "annotate"):
-            if stage == "project" and embedding:
-                self.session.embedding = embedding
-            self.load_cells()
+    def show_again(self) -> None:
+        """Show the FOV that was asked for last again: it has other results."""
+        self.show_fov(self._wanted, anew=True)
 
     # -- following --------------------------------------------------------
 
@@ -450,6 +351,11 @@ class Workbench(QObject):
                 "write annotations.csv", lambda _job: write_annotations(dataset), lane="annotate"
             )
 
+    @property
+    def taken_keys(self) -> frozenset[str]:
+        """Keys that correct tracks or go through events now, so that they annotate nothing."""
+        return self.correcting.keys | self.finding.keys
+
     # -- telling ----------------------------------------------------------
 
     def _say(self, text: str) -> None:
@@ -478,20 +384,7 @@ class Workbench(QObject):
 
     def run_missing(self, stage: str) -> None:
         """Run a stage that another one waits for, with the user's settings, on what is shown."""
-        self.run_stage(stage, self._settings(stage), self.session.fovs_in(self.session.scope))
-
-    def _settings(self, stage: str) -> Params:
-        """Return what the form of a stage would offer: the last settings, of what is shown."""
-        name = recall(f"method/{stage}", "")
-        known = [method.name for method in methods(stage)]
-        method = find_method(stage, name if name in known else None)
-        kind = method.params_class()
-        shown = {"task": self.session.task.name, "embedding": self.session.cells.embedding}
-        values = {name: one for name, one in shown.items() if name in kind.model_fields and one}
-        try:
-            return kind.parse(recall(f"params/{stage}/{method.name}", {}) | values)
-        except InvalidInput:  # remembered by another version
-            return kind.parse(values)
+        self.running.run_missing(stage)
 
     def tell_damage(self, error: InvalidInput) -> None:
         """Explain that a chunk cannot be read; from any thread."""
@@ -513,19 +406,12 @@ class Workbench(QObject):
             wish.stop()
         self.navigation.stop()
         self.correcting.stop()
+        self.finding.stop()
         self.layers.release()
         self.runner.destroyed.connect(self.deleteLater)
         self.runner.close()
         self.cache.clear()
         _WORKBENCHES.pop(self.viewer, None)
-
-
-def _embedding(method: Method, params: Params) -> str:
-    """Name of the embedding that a stage with these settings makes or maps; "" for others."""
-    about = params.model_dump()
-    if method.stage == "embed":
-        return str(about.get("name") or method.name)
-    return str(about.get("embedding", "")) if method.stage == "project" else ""
 
 
 def embeddings(dataset: Dataset) -> list[str]:

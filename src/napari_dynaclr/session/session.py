@@ -14,6 +14,8 @@ from napari_dynaclr.session.annotator import Annotator, Execute, at_once
 from napari_dynaclr.session.cells import Cells
 from napari_dynaclr.session.colours import ColourBy
 from napari_dynaclr.session.corrections import Corrections
+from napari_dynaclr.session.events import Events
+from napari_dynaclr.session.profiles import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +69,10 @@ class Session:
         Whose map is wanted; empty for the first there is.
     corrections
         How its tracks are corrected.
+    events
+        Likely events of its FOVs, as a list to walk through.
+    profiles
+        Profiles of its fields and wells, as points.
     training
         The last training that was started here, of whichever dataset, or None.
     """
@@ -119,6 +125,8 @@ class Session:
         self.corrections = Corrections(self, execute)
         self.corrections.said.connect(self.say)
         self.corrections.failed.connect(self.fail)
+        self.events = Events(self)
+        self.profiles = Profiles(self)
 
     # -- what is open -----------------------------------------------------
 

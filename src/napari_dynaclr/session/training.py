@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.workspace import Workspace
 
 MEASURES = (
-    "loss", "validation_loss", "pcc", "centre_f1", "link_accuracy", "smoothness", "dynamic_range",
-    "rank",
+    "loss", "validation_loss", "pcc", "centre_f1", "link_accuracy", "accuracy",
+    "accuracy_background", "accuracy_interphase", "accuracy_division", "dino",
+    "aggregation", "local", "ibot", "koleo", "smoothness", "dynamic_range", "spread", "rank",
 )  # fmt: skip
 """What is measured after an epoch, as the columns of a training's ``metrics.csv``."""
 
@@ -81,6 +82,8 @@ class Kind(Enum):
     STAINER = "stainer"
     PRETRAINED = "pre-trained network"
     TRACKER = "tracker"
+    ARROW = "TAP network"
+    PROFILER = "profiler"
     UNKNOWN = "network"
 
 
@@ -92,6 +95,10 @@ def kind_of(path: Path) -> Kind:
         return Kind.PRETRAINED if stainer.get("pretraining") else Kind.STAINER
     if about.get("kind") == "cellect":
         return Kind.TRACKER
+    if about.get("kind") == "tap":
+        return Kind.ARROW
+    if about.get("network") == "sslprofiler":
+        return Kind.PROFILER
     return Kind.ENCODER if "backbone" in about else Kind.UNKNOWN
 
 
@@ -101,7 +108,7 @@ class Trained:
 
     Attributes
     ----------
-    encoders, stainers, pretrained, trackers
+    encoders, stainers, pretrained, trackers, arrows, profilers
         Of each :class:`Kind`. Of a file that does not say what it is, reading it will tell:
         it is among encoders and stainers.
     """
@@ -110,6 +117,8 @@ class Trained:
     stainers: tuple[str, ...] = ()
     pretrained: tuple[str, ...] = ()
     trackers: tuple[str, ...] = ()
+    arrows: tuple[str, ...] = ()
+    profilers: tuple[str, ...] = ()
 
 
 def trained(workspace: Workspace) -> Trained:
@@ -126,6 +135,8 @@ def trained(workspace: Workspace) -> Trained:
         of(Kind.STAINER, Kind.UNKNOWN),
         of(Kind.PRETRAINED),
         of(Kind.TRACKER),
+        of(Kind.ARROW),
+        of(Kind.PROFILER),
     )
 
 

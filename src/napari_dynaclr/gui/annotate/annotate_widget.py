@@ -101,6 +101,7 @@ class AnnotateWidget(View):
             (session.selection_changed, self._selection_changed),
             (session.said, self.form.said.setText),
             (session.corrections.mode_changed, self._enable),
+            (session.events.mode_changed, self._enable),
         ]
 
     def synchronise(self) -> None:
@@ -135,7 +136,7 @@ class AnnotateWidget(View):
             is_escape = shortcut.key() == QKeySequence("Escape")
             # Napari's tools need Escape too: it is only taken while a state is active.
             wanted = bool(self.session.state) or not is_escape
-            taken = shortcut.key().toString() in self.bench.correcting.keys
+            taken = shortcut.key().toString() in self.bench.taken_keys
             shortcut.setEnabled(is_open and wanted and not taken)
 
     def _task_changed(self) -> None:

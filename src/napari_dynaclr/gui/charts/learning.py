@@ -28,6 +28,8 @@ class _Part(NamedTuple):
     height: float
     lines: dict[str, tuple[str, str]]
     """Name in the key and colour ("" is the accent), by what was measured."""
+    level: float | None = None
+    """What chance would come to, drawn as a broken line."""
 
 
 _PARTS = (
@@ -38,9 +40,33 @@ _PARTS = (
         1.3,
         {"centre_f1": ("centres", ""), "link_accuracy": ("links", _ORANGE)},
     ),
+    _Part(
+        "right\norder ↑",
+        1.5,
+        {
+            "accuracy": ("anywhere", ""),
+            "accuracy_division": ("divisions", _ORANGE),
+            "accuracy_interphase": ("other cells", "#009e73"),
+            "accuracy_background": ("background", "#cc79a7"),
+        },
+        level=0.5,
+    ),
+    # All cross-entropies, which a person may compare.
+    _Part(
+        "parts ↓",
+        1.4,
+        {
+            "dino": ("same site", ""),
+            "aggregation": ("another site", _ORANGE),
+            "local": ("small views", "#009e73"),
+            "ibot": ("hidden parts", "#cc79a7"),
+        },
+    ),
+    _Part("KoLeo ↓", 1.0, {"koleo": ("KoLeo", "")}),
     # Of scales of their own: in one diagram, the smaller would look like a flat line.
     _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
     _Part("dynamic\nrange ↑", 1.0, {"dynamic_range": ("dynamic range", "")}),
+    _Part("spread", 1.0, {"spread": ("spread", "")}),
     _Part("rank", 1.0, {"rank": ("rank", "")}),
 )
 
@@ -61,8 +87,9 @@ def draw_learning(figure: Figure, ink: Ink, table: pd.DataFrame) -> None:
         Where and with what.
     table
         A row per epoch: ``epoch``, and any of ``loss``, ``validation_loss``, ``pcc``, and
-        ``pcc_`` with the name of each channel, ``centre_f1``, ``link_accuracy``,
-        ``smoothness``, ``dynamic_range`` and ``rank``. What was never measured takes no room.
+        ``pcc_`` with the name of each channel, ``centre_f1``, ``link_accuracy``, ``accuracy``
+        and that of each region, the parts of a loss, ``smoothness``, ``dynamic_range`` and
+        ``rank``. What was never measured takes no room.
         The epoch with the lowest validation loss, which is the one that is kept, has a ring.
     """
     parts = [_by_channel(part, table) for part in _PARTS]
@@ -112,16 +139,18 @@ def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataF
             markersize=2.6,
             clip_on=False,
         )
+    if part.level is not None:
+        axes.axhline(part.level, color=ink.text, alpha=0.45, linewidth=0.8, linestyle="--")
     if "validation_loss" in known:
         _ring_lowest(axes, epochs, table["validation_loss"].to_numpy(float))
     axes.set_ylabel(part.label, labelpad=3)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=3 if part.height < 1.5 else 4))
     axes.grid(axis="y", color=ink.text, alpha=0.1, linewidth=0.7)
-    if len(part.lines) > 1 and known:
+    if len(part.lines) > 1 and len(known) > (part.level is not None):
         axes.legend(
             loc="lower right",
             bbox_to_anchor=(1, 1),
-            ncols=2,
+            ncols=4,
             frameon=False,
             labelcolor=ink.text,
             fontsize=ink.size,

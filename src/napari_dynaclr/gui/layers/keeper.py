@@ -11,9 +11,9 @@ import numpy as np
 from napari.layers import Image, Labels, Points
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap, label_colormap
 
-from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.growing import Growing
 from napari_dynaclr.gui.layers.marks import dots, label_colours
+from napari_dynaclr.gui.layers.overlays import MAP, Overlays
 from napari_dynaclr.gui.layers.pair import pair
 from napari_dynaclr.gui.layers.scene import OWNER, Scene, is_seen, look_of, space_of
 from napari_dynaclr.gui.layers.tracks import TAIL, TrackWindow, take_over
@@ -37,7 +37,7 @@ Start = Callable[
 ]
 
 _KINDS = {"image": Image, "labels": Labels}
-_ORDER = ("channel", "part", "cells", "tracks", "marks", "pair", "features")
+_ORDER = ("channel", "part", "map", "cells", "tracks", "marks", "pair", "events", "features")
 _DOT_UM = 3.0
 _PAIR_UM = 12.0
 
@@ -76,6 +76,8 @@ class FovLayers:
         self._looks: dict[str, dict[str, Any]] = {}
         self._renewed: set[str] = set()
         self.scene: Scene | None = None
+        self.over = Overlays(self, session)
+        """Layers that stages of the pipeline do not make."""
         viewer.layers.events.removed.connect(self._removed)
 
     # -- which layers there are -------------------------------------------
@@ -92,9 +94,10 @@ class FovLayers:
         for role, layer in list(self._layers.items()):
             if layer is event.value:
                 del self._layers[role]
-                self._dismissed.add(role)  # by the user: _remove takes it out first
+                self._dismissed.add(role)  # by the user: remove takes it out first
 
-    def _remove(self, role: str) -> None:
+    def remove(self, role: str) -> None:
+        """Take a layer away; it may come again."""
         layer = self._layers.pop(role, None)
         if layer is not None and layer in self._viewer.layers:
             # Napari has Python look for garbage after every layer, a quarter of a second
@@ -105,7 +108,16 @@ class FovLayers:
             finally:
                 gc.unfreeze()
 
-    def _add(self, role: str, layer: Layer) -> None:
+    @property
+    def roles(self) -> list[str]:
+        """What the layers that are there show."""
+        return list(self._layers)
+
+    def dismissed(self, role: str) -> bool:
+        """Whether the user has deleted the layer of a role."""
+        return role in self._dismissed
+
+    def add(self, role: str, layer: Layer) -> None:
         """Add a layer below those that belong above it; the user's own stay where they are."""
         rank = _rank(role)
         above = [one for known, one in self._layers.items() if _rank(known) > rank]
@@ -117,11 +129,12 @@ class FovLayers:
         if active is not None:  # looking at a result must not change the user's tool
             self._viewer.layers.selection.active = active
         self._layers[role] = layer
+        self._dismissed.discard(role)
 
     def clear(self) -> None:
         """Remove all layers of a dataset that is closed, and forget what was dismissed."""
         for role in list(self._layers):
-            self._remove(role)
+            self.remove(role)
         self._dismissed.clear()
         self._renewed.clear()
         self._window = self.scene = self._growing = None
@@ -153,14 +166,16 @@ class FovLayers:
         first = self.scene is None
         another = self.scene is not None and self.scene.fov.name != scene.fov.name
         if another or STAIN in self._renewed:
-            self.hide_features()
+            self.over.hide_features()
+        if another:
+            self.over.hide_maps()
         self.scene, self._growing = scene, None
         if STAIN in self._renewed:
             self.readmit({f"channel {name}" for name in scene.fov.stained})
         wanted = [role for role in scene.layers if role not in self._dismissed]
         for role in [one for one in self._layers if _rank(one) < _rank("tracks")]:
-            if role not in wanted:
-                self._remove(role)
+            if role not in wanted and not role.startswith(MAP):
+                self.remove(role)
         for role in wanted:
             data, about, kind = scene.layers[role]
             layer = self._layers.get(role)
@@ -178,7 +193,7 @@ class FovLayers:
 
     def _add_new(self, role: str, data: Any, about: dict[str, Any], kind: str) -> None:
         # The class itself: viewer.add_image would look for channels and contrast.
-        self._add(role, _KINDS[kind](data, **about))
+        self.add(role, _KINDS[kind](data, **about))
         if kind == "labels":
             self._layers[role].editable = False
         else:
@@ -269,38 +284,8 @@ class FovLayers:
         """
         self._growing = None
         for role in [one for one in self._layers if one.startswith("part ")]:
-            self._remove(role)
+            self.remove(role)
         self._dismissed = {one for one in self._dismissed if not one.startswith("part ")}
-
-    # -- what a network sees ----------------------------------------------
-
-    def show_features(self, maps: Mapping[str, NDArray[np.floating]], t: int, z: int) -> None:
-        """Show feature maps of a frame, on top of all else, in place of those of another.
-
-        Parameters
-        ----------
-        maps, t, z
-            As of :func:`~napari_dynaclr.gui.layers.features.feature_layers`.
-        """
-        self.hide_features()
-        if self.scene is None:
-            return
-        for role, layer in feature_layers(self.scene.fov, maps, t, z).items():
-            self._dismissed.discard(role)
-            self._add(role, layer)
-
-    def hide_features(self) -> None:
-        """Take feature maps away."""
-        for role in self._features():
-            self._remove(role)
-
-    @property
-    def has_features(self) -> bool:
-        """Whether there are feature maps."""
-        return bool(self._features())
-
-    def _features(self) -> list[str]:
-        return [role for role in self._layers if role.startswith(ROLE)]
 
     # -- tracks and marks -------------------------------------------------
 
@@ -309,9 +294,10 @@ class FovLayers:
         scene, session = self.scene, self._session
         if scene is None or scene.fov.name not in session.cells.fovs:
             self._window = None
-            self._remove("tracks")
-            self._remove("marks")
-            self._remove("pair")
+            self.remove("tracks")
+            self.remove("marks")
+            self.remove("pair")
+            self.over.show_events()
             return
         space = space_of(scene.fov)
         self._window = TrackWindow(session.cells, scene.fov.name, scene.fov.shape[0])
@@ -328,12 +314,13 @@ class FovLayers:
                 metadata={OWNER: "marks"},
                 **space,
             )
-            self._add("marks", layer)
+            self.add("marks", layer)
             layer.editable = False
             layer.events.visible.connect(self.show_marks)
         elif marks is not None:
             marks.scale = space["scale"]
         self.recolour()
+        self.over.show_events()
 
     def _build_tracks(self) -> None:
         """Have the tracks around the frame on screen built, and show them when they are."""
@@ -368,7 +355,7 @@ class FovLayers:
         self._vertices, self._built_of = rows, cells
         if layer is None:
             if "tracks" not in self._dismissed:
-                self._add("tracks", built)
+                self.add("tracks", built)
         else:
             take_over(layer, built)
             layer.scale = built.scale
@@ -428,7 +415,7 @@ class FovLayers:
                 metadata={OWNER: "pair"},
                 **space_of(scene.fov),
             )
-            self._add("pair", layer)
+            self.add("pair", layer)
         with layer.events.blocker_all():
             layer.selected_data = set()
             layer.data = found.data

@@ -65,7 +65,7 @@ class FeaturesPanel(View):
         layout.addWidget(self.progress)
         self.show_button.clicked.connect(self.show_maps)
         self.cancel_button.clicked.connect(self.cancel)
-        self.remove_button.clicked.connect(self.bench.layers.hide_features)
+        self.remove_button.clicked.connect(self.bench.layers.over.hide_features)
 
     def show_maps(self) -> None:
         """Have the feature maps of the frame on screen computed, and show them."""
@@ -89,7 +89,7 @@ class FeaturesPanel(View):
         def done(maps: dict[str, NDArray[Any]]) -> None:
             here = session.fov
             if session.dataset is dataset and here is not None and here.name == fov.name:
-                bench.layers.show_features(maps, t, z)
+                bench.layers.over.show_features(maps, t, z)
 
         bench.runner.start_stage(TITLE, work, done)
 
@@ -116,7 +116,7 @@ class FeaturesPanel(View):
         self._enable()
 
     def _layers_changed(self, _event: object = None) -> None:
-        self.remove_button.setEnabled(self.bench.layers.has_features)
+        self.remove_button.setEnabled(self.bench.layers.over.has_features)
 
     def _enable(self) -> None:
         run, reason = self.bench.runner.stage, ""

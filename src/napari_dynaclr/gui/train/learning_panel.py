@@ -42,6 +42,8 @@ _LOSS = {
     "staining": "how far the virtual stain is from the experimental one",
     "fcmae": "how badly what is hidden of an image is filled in",
     "cellect": "how badly cells are found, told apart and linked",
+    "tap": "how badly it is told which of two frames was the earlier one",
+    "profiler": "how badly views of the same well are told from others",
 }
 """What is to become small, by the method of training."""
 
@@ -54,10 +56,18 @@ _TIPS = {
     "is perfect.",
     "link_accuracy": "<b>Links</b>: part of the cells whose best candidate in the next frame, or "
     "none, is right. 1 is perfect.",
+    "accuracy": "<b>Right order</b>: part of the pairs of frames whose order is told, by what is "
+    "seen there. 0.5 (broken line) is chance: that is right for the background and for what stands "
+    "still, while divisions should come near 1.",
+    "dino": "<b>Parts</b> of the loss: how differently student and teacher describe views of the "
+    "same site, of another site of the same well, small views, and what is hidden of a view.",
+    "koleo": "<b>KoLeo</b>: how far the descriptions are from being spread evenly.",
     "smoothness": "<b>Smoothness</b>: how far a cell moves through the embedding in a frame, "
     "compared with any two times of its track. Lower is smoother.",
     "dynamic_range": "<b>Dynamic range</b>: by how much the one is less than the other. Higher is "
     "better.",
+    "spread": "<b>Spread</b>: 1 where the descriptions point all ways, 0 where they are all the "
+    "same. A fall towards 0 means that the network collapses.",
     "rank": "<b>Rank</b>: how many dimensions the embedding makes use of. A fall towards 1 means "
     "that it collapses.",
 }
@@ -71,6 +81,15 @@ _TEXTS = {
     "pcc": "PCC {:.3f}",
     "centre_f1": "centres {:.3f}",
     "link_accuracy": "links {:.3f}",
+    "accuracy": "right order {:.3f}",
+    "accuracy_division": "divisions {:.3f}",
+    "accuracy_interphase": "other cells {:.3f}",
+    "accuracy_background": "background {:.3f}",
+    "dino": "same site {:.3f}",
+    "aggregation": "another site {:.3f}",
+    "ibot": "hidden parts {:.3f}",
+    "koleo": "KoLeo {:.3f}",
+    "spread": "spread {:.3f}",
     "smoothness": "smoothness {:.3f}",
     "dynamic_range": "dynamic range {:.3f}",
     "rank": "rank {:.1f}",
@@ -90,6 +109,8 @@ _NEXT = {
     Kind.PRETRAINED: _Next(
         "Fine-tune from it", "Fill in the form above for training a stainer that starts from this."
     ),
+    Kind.ARROW: _Next("Look for events", "Fill in the form of Time arrow for this network."),
+    Kind.PROFILER: _Next("Profile with it", "Fill in the form of Profiles for this network."),
     Kind.TRACKER: _Next("Track with it", "Fill in the form of Segment and track for this tracker."),
 }
 
@@ -319,6 +340,14 @@ class LearningPanel(View):
         elif self._left.kind is Kind.TRACKER:
             self.bench.propose("track", method="cellect", preset="none", weights=str(network))
             bring_up(self._viewer, "Segment and track", "track")
+        elif self._left.kind is Kind.ARROW:
+            # Channel and frames of a pair are in the file.
+            rest = {"channel": "", "delta_t": None}
+            self.bench.propose("find", method="tap", preset="none", weights=str(network), **rest)
+            bring_up(self._viewer, "Time arrow")
+        elif self._left.kind is Kind.PROFILER:
+            self.bench.propose("profile", method="fields", weights=str(network), channels=())
+            bring_up(self._viewer, "Profiles")
         else:
             self._embed(network)
 

@@ -1,0 +1,251 @@
+"""Events: places and moments of whole movies at which something is likely to have happened."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.plate_writer import FovWriter
+from napari_dynaclr.core.registry import resolve
+from napari_dynaclr.core.runs import (
+    claimed,
+    pending,
+    recorded,
+    result_key,
+    source_key,
+    stain_inputs,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.registry import Method
+    from napari_dynaclr.embedding.events.picking import PickingParams
+
+ATTRIBUTION, FEATURES = "attribution", "features"
+
+
+class Finder(Protocol):
+    """A method at work: what its module's ``open_finder`` gives for a run.
+
+    What is not a function is asked for when it is needed: a network that has nothing to do is not
+    loaded for it.
+    """
+
+    weights: tuple[str, ...]
+    """Hashes of the weights that the result depends on."""
+
+    def channel(self, fov: Fov) -> str:
+        """Return the channel that it sees of a FOV."""
+
+    def step(self, fov: Fov) -> int:
+        """Return how many frames the later of a pair of frames is after the earlier.
+
+        Raises
+        ------
+        InvalidInput
+            If the movie is too short for a pair.
+        """
+
+    @property
+    def features(self) -> int:
+        """Length of the representation of a pixel."""
+
+    @property
+    def projects(self) -> bool:
+        """Whether a stack becomes one slice."""
+
+    def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
+        """Represent every pixel of a frame as it is on disk, (Z, Y, X): (F, Z or 1, Y, X)."""
+
+    def attribute(
+        self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
+    ) -> NDArray[np.float32]:
+        """Map how much each place tells which of two frames was earlier: (Z or 1, Y, X), >= 0.
+
+        The frames are given as :meth:`represent` gives them, perhaps on disk.
+        """
+
+
+def find(dataset: Dataset, params: Params | None = None, job: Job | None = None) -> pd.DataFrame:
+    """Find likely events in whole movies, such as divisions (tap.txt, 3.3).
+
+    Writes, under ``events/<name>/``, a table of events per FOV (:data:`EVENT_COLUMNS
+    <napari_dynaclr.core.tables.EVENT_COLUMNS>`) and ``attribution.zarr``, an OME-Zarr plate of
+    float32 maps (T, 1, Z, Y, X) of how much each place tells of the order of the frames at t and
+    a step later; of the last frames, which have no later one, the map is zeros. Asked for, the
+    representation of every pixel is kept too, in ``features.zarr``. An interrupted FOV goes on
+    after its last finished time point. With maps that are there already, and other settings of
+    what counts as an event, the network does not run again.
+
+    A frame that cannot be read keeps none of the others from being looked at; it is tried again
+    by each later run. One that holds nothing but a single value has no events, and is named.
+
+    Parameters
+    ----------
+    dataset
+        The movies; they need not be tracked. Where they are, events are given to cells.
+    params
+        Settings of a method; the default method if omitted.
+    job
+        Progress and cancelling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``fov_name``, :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS` and ``overall_rank``, from 1
+        for the highest score of all FOVs, in that order.
+
+    Raises
+    ------
+    InvalidInput
+        If there are no weights, movies are too short for a pair, or have nothing but empty
+        frames.
+    """
+    job = job or Job()
+    method, params = resolve("find", params)
+    module = method.load()
+    with ExitStack() as stack:
+        entry = stack.enter_context(recorded(dataset, method, params))
+        finder: Finder = stack.enter_context(module.open_finder(dataset, params, job))
+        entry["weights_sha256"] = list(finder.weights)
+        run = _Run(dataset, method, params, module.map_params(params), finder)  # type: ignore[arg-type] # of its method
+        run.look(job)
+        run.pick(job)
+    return all_events(dataset, run.name)
+
+
+def all_events(dataset: Dataset, name: str) -> pd.DataFrame:
+    """Join the likely events of all FOVs.
+
+    Parameters
+    ----------
+    dataset
+        The FOVs.
+    name
+        What the events are called.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As from :func:`find`.
+
+    Raises
+    ------
+    MissingInput
+        If they have not been looked for in a FOV.
+    """
+    import pandas as pd
+
+    from napari_dynaclr.core.tables import EVENT_COLUMNS
+
+    tables = [dataset.workspace.events(name, fov).assign(fov_name=fov.name) for fov in dataset.fovs]
+    # An empty table would make its columns those of another type.
+    found = pd.concat([table for table in tables if len(table)] or tables[:1])
+    found = found.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    found["overall_rank"] = range(1, len(found) + 1)
+    return found[["fov_name", *EVENT_COLUMNS, "overall_rank"]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run: first maps of all FOVs, then events from them."""
+
+    dataset: Dataset
+    method: Method
+    params: PickingParams
+    map_params: Params
+    finder: Finder
+
+    @property
+    def name(self) -> str:
+        return self.params.name or self.method.name
+
+    @property
+    def result(self) -> str:
+        return f"events.{self.name}"
+
+    def _map_inputs(self, fov: Fov) -> dict[str, str]:
+        return stain_inputs(self.dataset, fov, [self.finder.channel(fov)])
+
+    def _map_keys(self) -> dict[str, str]:
+        weights = self.finder.weights
+        return {
+            fov.name: result_key(
+                self.method,
+                self.map_params,
+                source_key(fov),
+                *self._map_inputs(fov).values(),
+                *weights,
+            )
+            for fov in self.dataset.fovs
+        }
+
+    def look(self, job: Job) -> None:
+        """Make the maps that are not there yet."""
+        from napari_dynaclr.embedding.events.maps import make_maps
+
+        keys = self._map_keys()
+        wanted = [ATTRIBUTION, *([FEATURES] if self.params.save_features else [])]
+        todo: dict[str, set[str]] = {}
+        for kind in wanted:
+            for fov in pending(self.dataset, f"{self.result}.{kind}", keys)[1]:
+                todo.setdefault(fov.name, set()).add(kind)
+        fovs = [fov for fov in self.dataset.fovs if fov.name in todo]
+        total = len(self.dataset.fovs)
+        work = job.track(fovs, "look for events", done=total - len(fovs), total=total)
+        for fov in claimed(self.dataset.workspace, self.result, work):
+            writers = {
+                kind: self._writer(kind, fov, keys[fov.name])
+                for kind in wanted
+                if kind in todo[fov.name]
+            }
+            make_maps(fov, self.finder, writers, job)
+
+    def _writer(self, kind: str, fov: Fov, key: str) -> FovWriter:
+        numbers = range(self.finder.features)
+        names = [ATTRIBUTION] if kind == ATTRIBUTION else [f"feature {i}" for i in numbers]
+        return FovWriter(
+            self.dataset.workspace,
+            f"{self.result}.{kind}",
+            fov,
+            key,
+            names,
+            "float32" if kind == ATTRIBUTION else "float16",
+            inputs=self._map_inputs(fov),
+            slices=1,
+            depth=1 if self.finder.projects else None,
+        )
+
+    def pick(self, job: Job) -> None:
+        """Take the events from the maps."""
+        from napari_dynaclr.core.atomic import write_csv
+        from napari_dynaclr.embedding.events.picking import pick
+
+        workspace, maps = self.dataset.workspace, f"{self.result}.{ATTRIBUTION}"
+        inputs: dict[str, dict[str, str]] = {}
+        for fov in self.dataset.fovs:
+            made = {maps: workspace.key(maps, fov) or ""}
+            tracks = workspace.key("tracks", fov)
+            if tracks is not None and not workspace.outdated("tracks", fov):
+                made["tracks"] = tracks
+            inputs[fov.name] = made
+        keys = {
+            name: result_key(self.method, self.params, *(f"{k} {v}" for k, v in made.items()))
+            for name, made in inputs.items()
+        }
+        done, todo = pending(self.dataset, self.result, keys)
+        work = job.track(todo, "pick events", done=len(done), total=len(self.dataset.fovs))
+        for fov in claimed(workspace, self.result, work):
+            tracked = "tracks" in inputs[fov.name]
+            table = pick(self.dataset, fov, workspace.plate(maps), self.params, tracked, job)
+            workspace.forget(self.result, fov)  # void from here on, also if this run is killed
+            write_csv(workspace.events_csv(self.name, fov), table)
+            workspace.mark_complete(self.result, fov, keys[fov.name], inputs[fov.name])

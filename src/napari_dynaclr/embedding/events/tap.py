@@ -1,0 +1,160 @@
+"""Likely events by the arrow of time: what tells a frame from a later one (tap.txt, 3.3)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from napari_dynaclr.core.background import in_background
+from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
+from napari_dynaclr.embedding.events.picking import PickingParams
+from napari_dynaclr.embedding.tap.images import prepare
+from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.weights import Weights
+    from napari_dynaclr.embedding.tap.checkpoint import LoadedTap
+    from napari_dynaclr.embedding.tap.dense import Extractor
+
+
+class TapMapParams(TapSource):
+    """What the maps depend on, whatever is taken from them."""
+
+    delta_t: int | None = Field(
+        None,
+        title="Frames apart",
+        description="Frames from the earlier frame of a pair to the later one; as the network was "
+        "trained, if left out. More where frames follow each other quickly.",
+        ge=1,
+        le=1000,
+        json_schema_extra={"left_out": "as trained"},
+    )
+
+
+class TapEventsParams(PickingParams, TapMapParams):
+    """Settings of the search for likely events by the arrow of time."""
+
+
+def map_params(params: TapEventsParams) -> TapMapParams:
+    """Return the settings that the maps depend on."""
+    return TapMapParams(**{name: getattr(params, name) for name in TapMapParams.model_fields})
+
+
+@contextmanager
+def open_finder(dataset: Dataset, params: TapEventsParams, job: Job) -> Iterator[TapFinder]:
+    """Make ready for a run: find the weights, and load them when the first FOV needs them.
+
+    Raises
+    ------
+    InvalidInput
+        If there are no weights or no channel for them.
+    MissingExtra
+        If torch is not installed.
+    """
+    require_networks()
+    for fov in dataset.fovs:
+        choose_channel(fov, params)  # before anything is loaded
+    weights = find_weights(params, job)
+    for line in weights.told:
+        job.note(line)
+    device = in_background(lambda: choose_device(Device(params.device)), job)
+    with device_memory(device):
+        finder = TapFinder(params, weights, device, job)
+        try:
+            yield finder
+        finally:
+            finder.close()
+
+
+class TapFinder:
+    """A TAP network of a run, see :class:`~napari_dynaclr.embedding.events.Finder`.
+
+    Parameters
+    ----------
+    params
+        Settings.
+    weights
+        The network's.
+    device
+        Where to compute.
+    job
+        Takes notes.
+    """
+
+    def __init__(self, params: TapEventsParams, weights: Weights, device: Device, job: Job) -> None:
+        self._params, self._path, self._device, self._job = params, weights.path, device, job
+        self.weights = (weights.sha256,)
+
+    @cached_property
+    def _loaded(self) -> LoadedTap:
+        def load() -> LoadedTap:  # torch takes seconds to import
+            from napari_dynaclr.embedding.tap.checkpoint import load_tap
+
+            return load_tap(self._path)
+
+        self._job.report("load the network")
+        loaded = in_background(load, self._job)
+        for line in loaded.told:
+            self._job.note(line)
+        return loaded
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        from napari_dynaclr.embedding.tap.dense import Extractor
+
+        return Extractor(self._loaded, self._device, self._params.precision)
+
+    def channel(self, fov: Fov) -> str:
+        """Return the channel that the network sees of a FOV."""
+        return choose_channel(fov, self._params)
+
+    def step(self, fov: Fov) -> int:
+        """Return how many frames the later of a pair of frames is after the earlier."""
+        return self._loaded.recipe.step(self._params.delta_t, fov.shape[0], fov.name)
+
+    @property
+    def features(self) -> int:
+        """Length of the representation of a pixel."""
+        return self._loaded.network.config.features
+
+    @property
+    def projects(self) -> bool:
+        """Whether a stack becomes one slice."""
+        return self._loaded.recipe.handling() == "max"
+
+    def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
+        """Represent every pixel of a frame (Z, Y, X): (F, Z or 1, Y, X)."""
+        slices = prepare(frame, self._loaded.recipe.handling())
+        extractor = self._extractor
+        found = np.empty((extractor.features, *slices.shape), np.float32)
+        for i, plane in enumerate(slices):
+            found[:, i] = extractor.planes(plane, job)
+        return found
+
+    def attribute(
+        self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
+    ) -> NDArray[np.float32]:
+        """Map how much each place tells which of two frames was earlier: (Z or 1, Y, X)."""
+        from napari_dynaclr.embedding.tap.attribution import attribution_of
+
+        network = self._extractor.network
+        slices = range(first.shape[1])
+        return np.stack([attribution_of(network, first[:, i], second[:, i], job) for i in slices])
+
+    def close(self) -> None:
+        """Let go of the network, so that its memory can be released."""
+        if "_extractor" in self.__dict__:
+            self._extractor.close()
+        self.__dict__.pop("_extractor", None)
+        self.__dict__.pop("_loaded", None)

@@ -1,0 +1,1 @@
+"""TAP: dense features of single images, learned by telling the arrow of time (tap.txt)."""

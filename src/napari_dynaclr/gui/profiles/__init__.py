@@ -1,0 +1,1 @@
+"""Profiles of fields and wells: made, mapped and tested."""

@@ -1,0 +1,147 @@
+"""What a time-arrow network sees in single frames: read where it was saved, else computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_dynaclr.core.fov import Fov
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.params import Params
+
+FEATURES, ATTRIBUTION = "features", "attribution"
+"""Kinds of maps."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Maps of one frame.
+
+    Attributes
+    ----------
+    planes
+        By kind: features as red, green and blue from 0 to 1, (Y, X, 3); attribution, 0 or
+        more, (Y, X).
+    read
+        Whether all of them had been saved.
+    hindrance
+        Why one is missing, "" if none is.
+    """
+
+    planes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    read: bool = False
+    hindrance: str = ""
+
+
+class ArrowMaps:
+    """Makes maps of frames; the network stays open from frame to frame, the colours the same."""
+
+    def __init__(self) -> None:
+        self._viewer: Any = None
+        self._basis: Any = None
+
+    def make(
+        self,
+        dataset: Dataset,
+        fov_name: str,
+        t: int,
+        z: int,
+        kinds: Sequence[str],
+        params: Params,
+        events: str,
+        job: Job,
+        *,
+        compute: bool = True,
+    ) -> Made:
+        """Read or compute maps of a frame; in a job.
+
+        Parameters
+        ----------
+        dataset, fov_name, t, z
+            The frame, and its slice.
+        kinds
+            Which maps: :data:`FEATURES`, :data:`ATTRIBUTION`.
+        params
+            Settings of the search for events, or others that say which TAP network.
+        events
+            Name of the search whose saved maps are shown rather than others computed; "" for
+            none.
+        job
+            For cancelling.
+        compute
+            Whether what is not saved is computed.
+
+        Raises
+        ------
+        InvalidInput
+            If there are no such weights or channel, or the movie is too short.
+        MissingExtra
+            If torch is not installed.
+        """
+        found: dict[str, NDArray[Any]] = {}
+        for kind in kinds:
+            saved = saved_maps(dataset, fov_name, events, kind)
+            if saved is not None:
+                found[kind] = self._read(saved, t, z, kind)
+        left = [kind for kind in kinds if kind not in found]
+        if not left:
+            return Made(found, read=True)
+        if not compute:
+            return Made(found, hindrance="computed when the step that is running has ended")
+        from napari_dynaclr.embedding.tap import frames
+
+        self._viewer = self._viewer or frames.Viewer()
+        made = self._viewer.maps(
+            dataset,
+            fov_name,
+            t,
+            frames.TapViewParams.of(params),
+            job,
+            z=z,
+            features=FEATURES in left,
+            attribution=ATTRIBUTION in left,
+            basis=self._basis,
+        )
+        self._basis = made.get("basis", self._basis)
+        found |= {kind: made[kind] for kind in left if kind in made}
+        late = (
+            "" if ATTRIBUTION in found or ATTRIBUTION not in left else "no later frame to compare"
+        )
+        return Made(found, hindrance=late)
+
+    def _read(self, saved: Fov, t: int, z: int, kind: str) -> NDArray[Any]:
+        ((_, frame),) = saved.frames(saved.channels, [t], allow_empty=True)
+        plane = frame[:, min(z, frame.shape[1] - 1)]
+        if kind == ATTRIBUTION:
+            return plane[0]
+        from napari_dynaclr.embedding.tap.colours import pca_colours
+
+        colours, self._basis = pca_colours(plane, self._basis)
+        return colours
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a network may be held."""
+        return self._viewer is not None
+
+    def close(self) -> None:
+        """Let go of the network and its memory; waits for what it is at."""
+        if self._viewer is not None:
+            self._viewer.close()
+        self._basis = None
+
+
+def saved_maps(dataset: Dataset, fov_name: str, events: str, kind: str) -> Fov | None:
+    """Return the maps of a FOV that a search for events has saved; None if it has not."""
+    workspace, fov = dataset.workspace, dataset.whole[fov_name]
+    result = f"events.{events}.{kind}"
+    if not events or workspace.key(result, fov) is None or workspace.outdated(result, fov):
+        return None
+    return Fov(workspace.plate(result) / fov.name, fov.name)
