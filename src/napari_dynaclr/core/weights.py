@@ -44,7 +44,8 @@ class Preset:
     name
         What users call them.
     use
-        What they are for: to "embed" or "track" cells, "stain" images, or "imagenet".
+        What they are for: to "embed" or "track" cells, "stain" images, tell the "arrow" of time,
+        or "imagenet".
     url
         Where the file is: an address, or "package:" and its path in this package.
     network
@@ -55,7 +56,7 @@ class Preset:
     """
 
     name: str
-    use: Literal["embed", "stain", "track", "imagenet"]
+    use: Literal["embed", "stain", "track", "arrow", "imagenet"]
     url: str
     network: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -122,6 +123,14 @@ PRESETS = {
             "track",
             f"{_PACKAGED}sample/tracker.safetensors",
             "cellect",
+            {"source_channel": "Nuclei"},
+        ),
+        # The same, on its nuclei.
+        Preset(
+            "simulated-arrow",
+            "arrow",
+            f"{_PACKAGED}sample/arrow.safetensors",
+            "tap",
             {"source_channel": "Nuclei"},
         ),
         Preset(

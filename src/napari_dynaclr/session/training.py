@@ -81,6 +81,7 @@ class Kind(Enum):
     STAINER = "stainer"
     PRETRAINED = "pre-trained network"
     TRACKER = "tracker"
+    ARROW = "TAP network"
     UNKNOWN = "network"
 
 
@@ -92,6 +93,8 @@ def kind_of(path: Path) -> Kind:
         return Kind.PRETRAINED if stainer.get("pretraining") else Kind.STAINER
     if about.get("kind") == "cellect":
         return Kind.TRACKER
+    if about.get("kind") == "tap":
+        return Kind.ARROW
     return Kind.ENCODER if "backbone" in about else Kind.UNKNOWN
 
 
@@ -101,7 +104,7 @@ class Trained:
 
     Attributes
     ----------
-    encoders, stainers, pretrained, trackers
+    encoders, stainers, pretrained, trackers, arrows
         Of each :class:`Kind`. Of a file that does not say what it is, reading it will tell:
         it is among encoders and stainers.
     """
@@ -110,6 +113,7 @@ class Trained:
     stainers: tuple[str, ...] = ()
     pretrained: tuple[str, ...] = ()
     trackers: tuple[str, ...] = ()
+    arrows: tuple[str, ...] = ()
 
 
 def trained(workspace: Workspace) -> Trained:
@@ -126,6 +130,7 @@ def trained(workspace: Workspace) -> Trained:
         of(Kind.STAINER, Kind.UNKNOWN),
         of(Kind.PRETRAINED),
         of(Kind.TRACKER),
+        of(Kind.ARROW),
     )
 
 

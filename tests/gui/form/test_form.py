@@ -41,6 +41,7 @@ CHOICES = {
     "stainers": ["/data/plate.dynaclr/weights/stainer.safetensors"],
     "tasks": ["infection", "division"],
     "trackers": ["/data/plate.dynaclr/weights/tracker.safetensors"],
+    "arrows": ["/data/plate.dynaclr/weights/arrow.safetensors"],
     "maps": ["phate"],
 }
 every_method = pytest.mark.parametrize(

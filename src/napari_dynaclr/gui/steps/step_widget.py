@@ -220,6 +220,7 @@ class StepPanel(View):
                 "starts": self._starts(),
                 "stainers": mine.stainers,
                 "trackers": mine.trackers,
+                "arrows": mine.arrows,
                 "tasks": [task.name for task in session.tasks],
                 "maps": list(session.cells.maps),
             }
@@ -231,6 +232,8 @@ class StepPanel(View):
             return [*self._trained.pretrained, *self._trained.stainers, *_published("stain")]
         if self.method_name == "cellect":
             return [*self._trained.trackers, *_published("track")]
+        if self.method_name == "tap":
+            return [*self._trained.arrows, *_published("arrow")]
         return [*self._trained.encoders, *_published("embed")]
 
     def show_settings(self, method: str, params: Params) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from napari_dynaclr.core.device import Device, empty_cache, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.tracking.cellect.blocks import plan
+from napari_dynaclr.core.blocks import plan
 from napari_dynaclr.tracking.cellect.candidates import Cells, in_pixels
 from napari_dynaclr.tracking.cellect.centres import Centres, find_centres
 from napari_dynaclr.tracking.cellect.dedupe import kept_once
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.cellect.architecture import CellectConfig
-    from napari_dynaclr.tracking.cellect.blocks import Block
+    from napari_dynaclr.core.blocks import Block
     from napari_dynaclr.tracking.cellect.model import Cellect
     from napari_dynaclr.tracking.cellect.network import Maps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dynaclr.tracking.cellect.blocks import plan
+from napari_dynaclr.core.blocks import plan
 
 
 @pytest.mark.parametrize("shape", [(1, 300, 300), (40, 130, 517), (7, 64, 1000)])

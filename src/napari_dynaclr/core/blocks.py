@@ -1,7 +1,4 @@
-"""A frame in overlapping blocks, so that one of any size fits into memory.
-
-Methods, "Training and inference": images are divided into partially overlapping patches.
-"""
+"""A frame in overlapping blocks, so that one of any size fits into memory."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+"""What a TAP network's images have to be like, as its file says it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.learning.recipe import Recipe
+
+Normalization = Literal["percentiles"]
+Stacks = Literal["slices", "max"]
+
+
+class TapRecipe(Recipe):
+    """How images were made for a TAP network's training; None where that is not known.
+
+    Attributes
+    ----------
+    source_channel
+        What it was trained on.
+    delta_t
+        Frames from the earlier to the later image of a pair.
+    delta_minutes
+        The same in minutes.
+    normalization
+        "percentiles": each frame by itself, from its percentiles 1 to 99.8, not clipped.
+    stacks
+        What became of images with depth: "slices", each slice an image of its own; "max", their
+        maximum projection.
+    pixel_size
+        Width of a pixel of the training, um.
+    """
+
+    source_channel: str | None = None
+    delta_t: int | None = Field(None, ge=1)
+    delta_minutes: float | None = Field(None, gt=0)
+    normalization: Normalization = "percentiles"
+    stacks: Stacks | None = None
+    pixel_size: float | None = Field(None, gt=0)
+
+    def handling(self, wanted: Stacks | None = None) -> Stacks:
+        """Settle what becomes of images with depth: as is asked for, as trained, else slices."""
+        return wanted or self.stacks or "slices"
+
+    def step(self, wanted: int | None, frames: int, where: str) -> int:
+        """Settle how far apart the frames of a pair are: as is asked for, as trained, else one.
+
+        Parameters
+        ----------
+        wanted
+            Frames; None for those of the training.
+        frames
+            Time points of the movie.
+        where
+            Its name, for the error message.
+
+        Raises
+        ------
+        InvalidInput
+            If the movie is too short for any pair.
+        """
+        step = wanted or self.delta_t or 1
+        if frames < 2:
+            raise InvalidInput(
+                f"FOV {where} has one time point: the arrow of time is told from two. Leave this "
+                "FOV out."
+            )
+        if step >= frames:
+            trained = "" if wanted else " (those of the training)"
+            raise InvalidInput(
+                f"FOV {where} has {frames} time points, too few for pairs {step} frames "
+                f"apart{trained}: set delta_t to {frames - 1} or less."
+            )
+        return step
