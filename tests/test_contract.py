@@ -249,7 +249,7 @@ def before(one):
         home, later = one.workspace.path, STAGES[STAGES.index(stage) :]
         for name in later:
             for place in RESULTS[name]:
-                if place == "embeddings" and stage in ("project", "classify"):
+                if place == "embeddings" and stage in ("project", "profile", "classify"):
                     continue  # kept in the shards of an earlier stage
                 path = home / place
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
