@@ -45,6 +45,8 @@ RESULTS = {
     "evaluate": [],
 }
 SLOW = {("project", "umap"), ("evaluate", "tracking"), ("embed", "imagenet")}
+# Of several wells, and here is one FOV: see tests/evaluation/test_profiles_scores.py.
+OF_WELLS = {("evaluate", "retrieval"), ("evaluate", "nuisance")}
 # Where the networks' extra is not installed, their methods are not to be tested.
 NETWORKS = all(map(find_spec, ("torch", "timm", "safetensors", "pooch", "monai", "lightning")))
 
@@ -67,7 +69,7 @@ every_method = pytest.mark.parametrize(
             ],
         )
         for m in METHODS
-        if m.stage in STAGES
+        if m.stage in STAGES and (m.stage, m.name) not in OF_WELLS
     ],
 )
 
