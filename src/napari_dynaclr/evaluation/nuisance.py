@@ -246,7 +246,7 @@ def _repeated(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _numbers(rows: pd.DataFrame, by: list[str]) -> NDArray[np.intp]:
-    return rows.groupby(by, sort=False).ngroup().to_numpy(np.intp)
+    return np.asarray(rows.groupby(by, sort=False).ngroup(), np.intp)
 
 
 def _exchanged(question: _Question, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -267,9 +267,8 @@ def _score(
     params: NuisanceParams,
 ) -> float | None:
     """Cross-validated balanced accuracy; None where no fold has two answers to learn."""
-    folds = min(
-        params.folds, len(np.unique(groups)), np.unique(labels, return_counts=True)[1].min()
-    )
+    rarest = int(np.unique(labels, return_counts=True)[1].min())
+    folds = min(params.folds, len(np.unique(groups)), rarest)
     if folds < 2:
         return None
     kind = StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed)
@@ -294,9 +293,8 @@ def _draw(table: pd.DataFrame) -> Figure:
     places = np.arange(len(table))
     colours = np.where(table["p"] <= 0.05, "#ee6677", "#bbbbbb")
     axes.barh(places, table["score"], 0.6, color=colours)
-    for place, row in enumerate(table.itertuples()):
-        axes.plot([row.chance] * 2, [place - 0.3, place + 0.3], "k-", lw=2)
-        axes.plot([row.chance_high] * 2, [place - 0.3, place + 0.3], "k:", lw=1)
+    axes.vlines(table["chance"], places - 0.3, places + 0.3, "k", lw=2)
+    axes.vlines(table["chance_high"], places - 0.3, places + 0.3, "k", "dotted", lw=1)
     axes.set_yticks(places, table["nuisance"])
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="balanced accuracy (line: chance, dotted: its 95th percentile)")

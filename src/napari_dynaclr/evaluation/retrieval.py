@@ -111,7 +111,7 @@ def measure(dataset: Dataset, params: RetrievalParams, job: Job) -> Report:
     rows, names = _scored(profile_rows(profile), params, job)
     matrix = vectors(profile)[rows["row_number"]]
     labels = np.searchsorted(names, rows["condition"].to_numpy(str)).astype(np.intp)
-    wells = rows.groupby(["plate", "well"], sort=False).ngroup().to_numpy(np.intp)
+    wells = _numbers(rows, ["plate", "well"])
     tables, answers = [], []
     first: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
     for split, parts in _splits(rows, labels, wells, params):
@@ -162,6 +162,11 @@ def _scored(
     return rows.reset_index(drop=True), np.array(enough)
 
 
+def _numbers(rows: pd.DataFrame, by: list[str]) -> NDArray[np.intp]:
+    """Number the groups of rows, from 0."""
+    return np.asarray(rows.groupby(by, sort=False).ngroup(), np.intp)
+
+
 def _splits(
     rows: pd.DataFrame,
     labels: NDArray[np.intp],
@@ -174,7 +179,7 @@ def _splits(
     kind = StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed)
     parts = [(test, train) for train, test in kind.split(labels, labels, wells)]
     found.append((f"{folds}-fold over wells", parts))
-    plates = rows.groupby("plate", sort=False).ngroup().to_numpy(np.intp)
+    plates = _numbers(rows, ["plate"])
     if plates.max() > 0:
         found.append(("leave one plate out", leave_one_out(plates)))
     return found
