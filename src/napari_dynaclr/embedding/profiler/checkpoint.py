@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.embedding.profiler.architecture import ProfilerConfig
 from napari_dynaclr.embedding.profiler.network import ProfilerNet
-from napari_dynaclr.embedding.profiler.recipe import ProfilerRecipe
+from napari_dynaclr.embedding.profiler.recipe import NETWORK, ProfilerRecipe, take_description
 from napari_dynaclr.learning.checkpoint import read_checkpoint, refuse_mismatch, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_NETWORK = "sslprofiler"
 
-
-@dataclass(frozen=True)
-class LoadedProfiler:
-    """A profiler with its weights.
-
-    Attributes
-    ----------
-    network
-        Ready, on the CPU.
-    recipe
-        What its images have to be like.
-    """
-
-    network: ProfilerNet
-    recipe: ProfilerRecipe
-
-
-def load_profiler(path: Path) -> LoadedProfiler:
-    """Build the profiler that a file holds.
+def load_profiler(path: Path) -> tuple[ProfilerNet, ProfilerRecipe]:
+    """Build the profiler that a file holds, on the CPU, and say what its images have to be like.
 
     Parameters
     ----------
@@ -48,25 +28,11 @@ def load_profiler(path: Path) -> LoadedProfiler:
         If the file cannot be read, or holds another network.
     """
     checkpoint = read_checkpoint(path)
-    about = checkpoint.about
-    if about.get("network") != _NETWORK:
-        raise InvalidInput(
-            f"{path} holds no profiler: choose weights that 'train' made with the method profiler."
-        )
-    names = {one.name for one in fields(ProfilerConfig)}
-    try:
-        config = ProfilerConfig(**{name: about[name] for name in names})
-    except (KeyError, TypeError):
-        raise InvalidInput(
-            f"{path} does not say properly which profiler it holds: save it again."
-        ) from None
-    recipe = ProfilerRecipe.of(about, str(path))
-    if None in (recipe.source_channels, recipe.unit, recipe.normalization):
-        raise InvalidInput(f"{path} does not say what images it takes: save it again.")
+    config, recipe = take_description(checkpoint.about, path)
     network = ProfilerNet(config)
     refuse_mismatch(path, config.describe(), network.state_dict(), checkpoint.state)
     network.load_state_dict(checkpoint.state, strict=True)
-    return LoadedProfiler(network.eval(), recipe)
+    return network.eval(), recipe
 
 
 def save_profiler(
@@ -88,5 +54,5 @@ def save_profiler(
     about
         What else to say of it.
     """
-    known = {"network": _NETWORK, **asdict(network.config), **recipe.model_dump(mode="json")}
+    known = {"network": NETWORK, **asdict(network.config), **recipe.model_dump(mode="json")}
     save_weights(path, network, {**known, **(about or {})})

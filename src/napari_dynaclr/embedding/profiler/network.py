@@ -1,4 +1,4 @@
-"""SSLProfiler's backbone: a vision transformer for any number of channels (sslprofiler.txt, 4.1)."""
+"""SSLProfiler's backbone: a vision transformer for any channels (sslprofiler.txt, 4.1)."""
 
 from __future__ import annotations
 

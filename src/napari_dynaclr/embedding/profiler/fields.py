@@ -1,0 +1,129 @@
+"""Profiles of whole fields of view, without cells: `profile fields` (sslprofiler.txt, 3.3.1)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from napari_dynaclr.embedding.profiler.method import ProfilerSettings, open_profilers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.fov import Fov
+    from napari_dynaclr.core.job import Job
+    from napari_dynaclr.embedding import Embedder
+
+
+class FieldsParams(ProfilerSettings):
+    """Settings of profiles of whole fields."""
+
+
+@dataclass(frozen=True)
+class FieldProfiler:
+    """Represents whole fields: the mean of the squares that a profiler sees of them.
+
+    Attributes
+    ----------
+    embedder
+        Of squares.
+    side
+        Width and height of a square, in pixels.
+    """
+
+    embedder: Embedder
+    side: int
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Hashes of the weights."""
+        return self.embedder.weights
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What is seen."""
+        return self.embedder.channels
+
+    def columns(self, fov: Fov) -> pd.DataFrame:
+        """Describe the dimensions, a row each."""
+        return self.embedder.columns(fov)
+
+    def field_vectors(self, fov: Fov, job: Job) -> Iterator[tuple[int, NDArray[np.float32], int]]:
+        """Represent a field at every time point.
+
+        Parameters
+        ----------
+        fov
+            The field.
+        job
+            For cancelling.
+
+        Yields
+        ------
+        tuple
+            (t, representation (D,), cells: 0, for none was looked for).
+        """
+        table = squares(fov.shape, self.side)
+        times = range(fov.shape[0])
+        for t, frame in self.embedder.embed_fov(fov, table, times, job):
+            yield t, frame.vectors.mean(axis=0), 0
+
+
+@contextmanager
+def open_profiler(dataset: Dataset, params: FieldsParams, job: Job) -> Iterator[FieldProfiler]:
+    """Make ready for a run.
+
+    Raises
+    ------
+    InvalidInput
+        If the weights cannot be had, are not those of a profiler of fields, or do not fit the
+        images.
+    MissingExtra
+        If torch is not installed.
+    """
+    with open_profilers(dataset, params, "field", job) as (embedder, plan):
+        yield FieldProfiler(embedder, plan.window.size[-1])
+
+
+def squares(shape: tuple[int, int, int, int], side: int) -> pd.DataFrame:
+    """Return the centres of squares that cover a field, at every time point.
+
+    As few as cover it, evenly spaced. A square that is larger than the field is in its middle.
+
+    Parameters
+    ----------
+    shape
+        Of the FOV, (T, Z, Y, X).
+    side
+        Width and height of a square, in pixels.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``t``, ``z``, ``y``, ``x``: as many rows for every time point.
+    """
+    times, depth, *plane = shape
+    rows, columns = (_centres(length, side) for length in plane)
+    y, x = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))
+    return pd.DataFrame(
+        {
+            "t": np.repeat(np.arange(times), len(y)),
+            "z": (depth - 1) / 2,
+            "y": np.tile(y, times),
+            "x": np.tile(x, times),
+        }
+    )
+
+
+def _centres(length: int, side: int) -> NDArray[np.float64]:
+    count = max(-(-length // side), 1)
+    last = length - side
+    first = np.linspace(0, last, count) if count > 1 else np.array([last / 2])
+    return np.round(first) + (side - 1) / 2
