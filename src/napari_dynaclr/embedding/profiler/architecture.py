@@ -21,6 +21,9 @@ class Size:
         Heads of their attention.
     hidden, bottleneck
         Of the heads of the training: DINOv2's 2048 and 256, less for the smallest.
+    layer_scale
+        What a block adds to its input at first. The paper does not say: DINOv2's, and more for
+        the smallest.
     rate
         Learning rate where none is set: the paper's of the sizes that it trained; the
         others learn from less, in less time.
@@ -31,14 +34,15 @@ class Size:
     heads: int
     hidden: int
     bottleneck: int
+    layer_scale: float
     rate: float
 
 
 SIZES = {
-    "mini": Size(96, 4, 3, 384, 64, 1e-3),
-    "tiny": Size(192, 12, 3, 1024, 128, 5e-4),
-    "small": Size(384, 12, 6, 2048, 256, 2e-5),
-    "base": Size(768, 12, 12, 2048, 256, 2e-5),
+    "mini": Size(96, 4, 3, 384, 64, 0.1, 1e-3),
+    "tiny": Size(192, 12, 3, 1024, 128, 0.1, 5e-4),
+    "small": Size(384, 12, 6, 2048, 256, 1e-5, 2e-5),
+    "base": Size(768, 12, 12, 2048, 256, 1e-5, 2e-5),
 }
 """By name: tiny, small and base as everywhere; mini for laptops. The paper has small and base."""
 

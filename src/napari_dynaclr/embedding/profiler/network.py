@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 _SWIGLU = 16 / 3
 """Of the width, for both halves of SwiGLU: as many weights as a plain layer of four times it."""
 
-_LAYER_SCALE = 1e-5
-"""What a block adds to its input at first; the paper does not say, DINOv2's."""
-
 
 class ProfilerNet(VisionTransformer):
     """A vision transformer with SwiGLU (sslprofiler.txt, 4.1), whose tokens can be masked.
@@ -46,7 +43,7 @@ class ProfilerNet(VisionTransformer):
             num_heads=size.heads,
             mlp_ratio=_SWIGLU,
             mlp_layer=SwiGLUPacked,
-            init_values=_LAYER_SCALE,
+            init_values=size.layer_scale,
             drop_path_rate=drop_path,
             dynamic_img_size=True,
         )

@@ -59,7 +59,7 @@ class Pair(nn.Module):
     def __init__(self, config: ProfilerConfig, prototypes: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.student = Branch(config, prototypes, drop_path)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(False).eval()
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
 
     def follow(self, momentum: float) -> None:
         """Let the teacher follow: exponential moving average of the student's weights.
