@@ -25,6 +25,7 @@ COLUMNS = {
     "train": ["epoch", "loss"],
     "embed": ["fov_name", "cells", "dimensions"],
     "project": ["fov_name", "track_id", "t", "id"],
+    "profile": ["fov_name", "t", "plate", "well"],
     "annotate": ANNOTATION_COLUMNS,
     "classify": [*PREDICTION_COLUMNS, "predicted_infection", "confidence"],
     "evaluate": [],
@@ -38,6 +39,7 @@ RESULTS = {
     "train": ["weights"],
     "embed": ["embeddings"],
     "project": ["embeddings"],
+    "profile": ["profiles"],
     "annotate": ["annotations.jsonl"],
     "classify": ["embeddings"],
     "evaluate": [],
@@ -202,6 +204,7 @@ def settings(truth, tmp_path, weights):
             ),
             ("project", "phate"): ({}, {"knn": 8}),
             ("project", "umap"): ({}, {"neighbors": 8}),
+            ("profile", "cells"): ({"map": "none"}, {"standardize": "plate"}),
             ("annotate", "points"): (
                 {"path": str(tmp_path / "points.csv"), "task": "death"},
                 {"task": "vitality"},
@@ -252,12 +255,15 @@ def before(one):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         for folder in (home / "progress").iterdir():
             kind = folder.name.split(".")[0]
+            profiles = ("profiles", "profile_vectors")
+            follows = ("embeddings", "projection", *profiles, "predictions")
             gone = {
-                "segment": ("segmentation", "tracks", "embeddings", "projection", "predictions"),
-                "track": ("tracks", "embeddings", "projection", "predictions"),
-                "correct": ("embeddings", "projection", "predictions"),
-                "embed": ("embeddings", "projection", "predictions"),
+                "segment": ("segmentation", "tracks", *follows),
+                "track": ("tracks", *follows),
+                "correct": follows,
+                "embed": follows,
                 "project": ("projection",),
+                "profile": profiles,
                 "classify": ("predictions",),
             }.get(stage, ())
             if kind in gone:

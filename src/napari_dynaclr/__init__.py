@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding import embed
     from napari_dynaclr.evaluation import evaluate
     from napari_dynaclr.learning import train
+    from napari_dynaclr.profiling import profile
     from napari_dynaclr.projection import project
     from napari_dynaclr.sample import simulate
     from napari_dynaclr.segmentation import segment
@@ -47,6 +48,7 @@ _WHERE = {
     "embed": "embedding",
     "train": "learning",
     "project": "projection",
+    "profile": "profiling",
     "annotate": "annotation",
     "classify": "classification",
     "evaluate": "evaluation",
@@ -68,6 +70,7 @@ __all__ = [
     "evaluate",
     "open_dataset",
     "params",
+    "profile",
     "project",
     "segment",
     "simulate",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _SUMMARY = {
-    "simulate": "Make a simulated infection time-lapse with ground truth.",
+    "simulate": "Make a simulated time-lapse with ground truth.",
     "convert": "Convert TIFF stacks or folders of TIFFs to OME-Zarr.",
     "stain": "Stain nuclei and membranes virtually, from label-free images.",
     "segment": "Find the cells of every time point.",
@@ -31,6 +31,7 @@ _SUMMARY = {
     "embed": "Embed every tracked cell at every time point.",
     "train": "Train a network: an encoder of cells, a stainer, or a tracker.",
     "project": "Map the embedding to two or more dimensions.",
+    "profile": "Profile wells and conditions, to compare them as wholes.",
     "annotate": "Take over annotations from a table.",
     "classify": "Predict a state for every cell from a few annotated ones.",
     "evaluate": "Measure stains, tracks, embeddings and predictions.",

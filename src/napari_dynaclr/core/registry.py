@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.params import Params
 
 _ROOT = "napari_dynaclr"
-_ELSEWHERE = {"train": "learning", "correct": "tracking.correction"}
+_ELSEWHERE = {"train": "learning", "correct": "tracking.correction", "profile": "profiling"}
 """Stages whose verb is not in the package that the methods' first names say."""
 
 
@@ -81,6 +81,8 @@ class Method:
 METHODS: tuple[Method, ...] = (
     Method("simulate", "infection", "An infection time-lapse with full ground truth",
            "sample.params", "SimulateParams"),
+    Method("simulate", "phenotypes", "Wells under different treatments, in uneven light",
+           "sample.phenotypes", "PhenotypesParams"),
     Method("convert", "tiff", "TIFF stacks and folders of TIFFs, Micro-Manager's too",
            "conversion.tiff", "TiffParams"),
     Method("stain", "cytoland", "Nuclei and membranes from label-free images (Cytoland)",
@@ -139,6 +141,8 @@ METHODS: tuple[Method, ...] = (
            "projection.pca", "PcaParams"),
     Method("project", "umap", "UMAP map",
            "projection.umap", "UmapParams", "umap"),
+    Method("profile", "cells", "Wells and conditions, from the embedding of their cells",
+           "profiling.cells", "CellsParams"),
     Method("annotate", "points", "Assign points to cells",
            "annotation.points", "PointsParams"),
     Method("annotate", "iohub", "Import napari-iohub's annotation table",

@@ -399,6 +399,44 @@ class Workspace:
         self.require(f"embeddings.{name}", fov, f"embedding '{name}'", "embed")
         return read_shard(self.shard(name, fov))
 
+    def profile(self, name: str) -> Path:
+        """Folder of the profiles of fields, wells and conditions that go by a name."""
+        return self.path / "profiles" / name
+
+    def profiles(self, name: str, level: str = "well") -> ad.AnnData:
+        """Profiles of fields, wells or conditions, in memory.
+
+        Parameters
+        ----------
+        name
+            Such as "features".
+        level
+            "field", "well_time", "well" or "condition".
+
+        Returns
+        -------
+        anndata.AnnData
+            A row per profile: ``X`` (profiles, dimensions); what it is of in ``obs``; maps in
+            ``obsm``.
+
+        Raises
+        ------
+        MissingInput
+            If there is no such profile.
+        InvalidInput
+            If there is no such level.
+        """
+        from napari_dynaclr.core.profiles import LEVELS, missing_profile
+        from napari_dynaclr.core.shards import read_shard
+
+        if level not in LEVELS:
+            raise InvalidInput(f"There is no level '{level}': choose from {', '.join(LEVELS)}.")
+        file = self.profile(name) / f"{level}.zarr"
+        try:
+            return read_shard(file)
+        except FileNotFoundError:
+            raise missing_profile(name) from None
+
     def trained(self, name: str) -> Path:
         """Weights of a network that was trained here; its training's files are beside it."""
         return self.path / "weights" / f"{name}.safetensors"

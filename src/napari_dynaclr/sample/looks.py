@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.sample.cell import Snapshot
+    from napari_dynaclr.sample.phenotype import Phenotype
     from napari_dynaclr.sample.scene import Scene
 
 
@@ -81,12 +82,19 @@ class Looks:
             nucleoli=np.moveaxis(spots, 1, 0).astype(np.float32),
         )
 
-    def spots(self, scene: Scene) -> NDArray[np.float32]:
+    def spots(self, scene: Scene, phenotype: Phenotype) -> NDArray[np.float32]:
         """Nucleoli: 1 in the middle of each, 0 outside, for every owned pixel of a slice."""
         spots = np.zeros(len(scene.pixel), np.float32)
         core = np.flatnonzero(scene.inside > 0.0)
         who, along, across = scene.owner[core], scene.along[core], scene.across[core]
-        for place in self.nucleoli:
+        for place, strength in zip(self.nucleoli, _strengths(phenotype), strict=True):
             a, b, width = place[who].T
-            spots[core] += np.exp(-((along - a) ** 2 + (across - b) ** 2) / width**2)
+            width = width * phenotype.nucleolus
+            spot = np.exp(-((along - a) ** 2 + (across - b) ** 2) / width**2)
+            spots[core] += strength * spot
         return np.minimum(spots, 1.0)
+
+
+def _strengths(phenotype: Phenotype) -> tuple[float, float, float]:
+    """How strong each of the three nucleoli of a cell is."""
+    return 1.0, phenotype.other_nucleoli, phenotype.other_nucleoli

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +14,10 @@ from napari_dynaclr.core.atomic import remove, write_csv, write_text
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.sample.params import (
     CHANNELS,
-    CONDITIONS,
     FRAME_SECONDS,
     PIXEL_UM,
     TRUTH_CHANNELS,
     Z_STEP_UM,
-    SimulateParams,
 )
 from napari_dynaclr.sample.rendering import contrast_limits
 from napari_dynaclr.sample.truth import TRACK_COLUMNS
@@ -28,45 +25,10 @@ from napari_dynaclr.sample.truth import TRACK_COLUMNS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_dynaclr.sample.layout import FovPlan, Layout
+
 FORMAT = 1
 """Changes whenever the same settings give other pixels, so that no run mixes the two."""
-
-
-@dataclass(frozen=True)
-class FovPlan:
-    """One field to simulate.
-
-    Attributes
-    ----------
-    row, column, fov
-        Names on the plate.
-    infected
-        Whether its well holds virus.
-    seed_key
-        Well number and field number: with the seed they make the field, whatever other
-        wells and fields there are.
-    """
-
-    row: str
-    column: str
-    fov: str
-    infected: bool
-    seed_key: tuple[int, int]
-
-    @property
-    def name(self) -> str:
-        """Name of the field, as in "B/1/0"."""
-        return f"{self.row}/{self.column}/{self.fov}"
-
-
-def plan(params: SimulateParams) -> list[FovPlan]:
-    """All fields of the plate, in plate order."""
-    return [
-        FovPlan(row, str(well + 1), str(fov), infected, (2 * well + number, fov))
-        for number, (row, infected) in enumerate(CONDITIONS)
-        for well in range(params.wells_per_condition)
-        for fov in range(params.fovs_per_well)
-    ]
 
 
 class PartialPlate:
@@ -76,8 +38,8 @@ class PartialPlate:
     ----------
     target
         Where the plate will be; the truth goes beside it.
-    params
-        Settings; a partial plate left by a run with others is made anew.
+    layout
+        What is to be on it; a partial plate left by a run with another is made anew.
 
     Raises
     ------
@@ -85,8 +47,8 @@ class PartialPlate:
         If one of the two plates exists already.
     """
 
-    def __init__(self, target: Path, params: SimulateParams) -> None:
-        self.target, self.params = target, params
+    def __init__(self, target: Path, layout: Layout) -> None:
+        self.target, self.layout = target, layout
         self.truth_target = target.with_name(f"{target.stem}_truth.zarr")
         self.folder = target.with_name(f".{target.name}.partial")
         self.images = self.folder / "images.zarr"
@@ -104,7 +66,7 @@ class PartialPlate:
             self._start()
 
     def _identity(self) -> dict[str, Any]:
-        return {"format": FORMAT, "digest": self.params.digest()}
+        return {"format": FORMAT, "digest": self.layout.digest}
 
     def _resumable(self) -> bool:
         try:
@@ -124,7 +86,7 @@ class PartialPlate:
 
     def _create(self, path: Path, channels: list[str]) -> None:
         """Write the metadata of a plate whose pixels are all still zero."""
-        params = self.params
+        params = self.layout.movie
         space = (params.z_slices, params.size, params.size)
         axes = [
             TimeAxisMeta(name="T", unit="second"),
@@ -134,6 +96,7 @@ class PartialPlate:
         scale = TransformationMeta(
             type="scale", scale=[FRAME_SECONDS, 1.0, Z_STEP_UM, PIXEL_UM, PIXEL_UM]
         )
+        limits = contrast_limits(params)
         with open_ome_zarr(
             path,
             layout="hcs",
@@ -143,16 +106,16 @@ class PartialPlate:
             version=params.ome_zarr_version,
         ) as plate:
             assert isinstance(plate, Plate)
-            for field in plan(params):
+            for field in self.layout.fields:
                 position = plate.create_position(field.row, field.column, field.fov)
                 position.create_zeros(
                     "0",
                     (params.time_points, len(channels), *space),
                     np.uint16,
                     chunks=(1, 1, *space),
-                    transform=[scale],
+                    transform=[scale, *_moved(field)],
                 )
-                for channel, (start, end) in contrast_limits(params).items():
+                for channel, (start, end) in limits.items():
                     if channel in channels:
                         window = {"start": start, "end": end, "min": 0.0, "max": 65535.0}
                         position.set_contrast_limits(channel, window)
@@ -186,9 +149,20 @@ class PartialPlate:
     def finish(self) -> None:
         """Join the annotations and give both plates their names: the images come last."""
         if self.truth.exists():
-            tables = [pd.read_csv(self._mark(field)) for field in plan(self.params)]
+            tables = [pd.read_csv(self._mark(field)) for field in self.layout.fields]
             table = pd.concat(tables, ignore_index=True)
             write_csv(self.truth / "annotations.csv", table)
+            if self.layout.conditions:
+                wells = pd.Series(self.layout.conditions, name="condition")
+                write_csv(self.truth / "conditions.csv", wells.rename_axis("well").reset_index())
             self.truth.rename(self.truth_target)
         self.images.rename(self.target)
         remove(self.folder)
+
+
+def _moved(field: FovPlan) -> list[TransformationMeta]:
+    """Where in its well the field lies, as OME-Zarr says it."""
+    if field.corner_um is None:
+        return []
+    y, x = field.corner_um
+    return [TransformationMeta(type="translation", translation=[0.0, 0.0, 0.0, y, x])]

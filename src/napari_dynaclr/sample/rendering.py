@@ -17,6 +17,7 @@ from napari_dynaclr.sample.params import (
     Z_STEP_UM,
     SimulateParams,
 )
+from napari_dynaclr.sample.phenotype import USUAL, FieldLight, Phenotype
 from napari_dynaclr.sample.scene import Scene, compose
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Renderer:
         Seed of what all fields share: the microscope and the kinds of texture.
     fov_seed
         Seed of what is the field's own: debris and noise.
+    phenotype
+        How its cells look; their shape they have already.
+    light
+        How the field's light differs from that of others, if it does.
     """
 
     def __init__(
@@ -81,8 +86,11 @@ class Renderer:
         params: SimulateParams,
         plate_seed: np.random.SeedSequence,
         fov_seed: np.random.SeedSequence,
+        phenotype: Phenotype = USUAL,
+        light: FieldLight | None = None,
     ) -> None:
         self.params, self.level = params, DIFFICULTIES[params.difficulty]
+        self._phenotype, self._field_light = phenotype, light
         self._seed = fov_seed
         rng = np.random.default_rng(plate_seed)
         self._grain = _texture(rng, 2.3, 6.0)
@@ -133,7 +141,7 @@ class Renderer:
 
     def _emit(self, scene: Scene, table: Looks, t: int) -> dict[str, NDArray[np.float32]]:
         """Light or optical thickness of every owned pixel, per channel."""
-        who = scene.owner
+        who, kind = scene.owner, self._phenotype
         grain, cloud, reticulum = (
             self._sample(bank, scene, table, t, turn)
             for bank, turn in ((self._grain, 0.35), (self._cloud, 0.2), (self._reticulum, 0.3))
@@ -141,7 +149,7 @@ class Renderer:
         condensed, rounding = table.condensation[who], table.rounding[who]
         infection = table.infection[who]
         nucleus = np.clip(scene.inside / 1.4 + 0.5, 0.0, 1.0)
-        nucleoli = table.spots(scene) * (1.0 - condensed) * nucleus
+        nucleoli = table.spots(scene, kind) * (1.0 - condensed) * nucleus
         out = np.clip(scene.depth, 0.0, 1.0)
         fade = _smoothstep(scene.edge, 2.5)
         near = np.exp(-((out / 0.55) ** 2))
@@ -158,14 +166,16 @@ class Renderer:
         phase += 0.10 * np.exp(-((scene.inside / 1.6) ** 2)) * (1.0 - condensed)
         phase *= table.thickness[who]
 
-        chromatin = 1.0 + (0.13 + 0.05 * condensed) * grain + 0.10 * cloud - 0.42 * nucleoli
+        chromatin = 1.0 + (0.13 + 0.05 * condensed) * grain * kind.grain
+        chromatin += 0.10 * cloud * kind.cloud
+        chromatin -= 0.42 * nucleoli
         stain = nucleus * chromatin * (1.0 + 1.25 * condensed) * table.stain[who]
         stain += 0.035 * fade
 
         rim = np.exp(-(((scene.edge - 1.0) / 1.5) ** 2)) * (1.0 + 0.2 * cloud)
-        ruffle = np.clip(grain, 0.0, None) * (0.10 + 0.15 * near)
+        ruffle = np.clip(grain, 0.0, None) * (0.10 + 0.15 * near) * kind.ruffle
         interior = fade * (0.13 + 0.12 * near + ruffle)
-        membrane = rim * (0.8 + 0.6 * rounding - 0.5 * table.dead[who]) + interior
+        membrane = rim * kind.rim * (0.8 + 0.6 * rounding - 0.5 * table.dead[who]) + interior
         membrane *= (1.0 - 0.35 * nucleus) * table.membrane[who]
 
         return {
@@ -193,7 +203,8 @@ class Renderer:
         who = scene.owner
         infection, open_ = table.infection[who] * table.response[who], table.mitotic[who]
         around = 0.25 + 0.75 * np.exp(-np.clip(scene.depth, 0.0, 1.0) / 0.45)
-        bound = around * (1.0 + 0.28 * reticulum) * fade * (1.0 - 0.62 * infection)
+        rough = 0.28 * reticulum * self._phenotype.reticulum
+        bound = around * (1.0 + rough) * fade * (1.0 - 0.62 * infection)
         within = 0.14 + 1.4 * infection * (1.0 - 0.35 * nucleoli)
         closed = bound + (within - bound) * nucleus
         mixed = (0.75 + 0.3 * infection) * (1.0 + 0.12 * reticulum) * fade
@@ -216,17 +227,20 @@ class Renderer:
     def _record(
         self, name: str, light: NDArray[np.float32], t: int, rng: np.random.Generator
     ) -> NDArray[np.uint16]:
-        level = self.level
+        level, size = self.level, self.params.size
+        shade = (
+            np.float32(1.0) if self._field_light is None else self._field_light.shade(name, size)
+        )
         if name == "Phase":
             phase = image(light + self._debris, self._lenses[name], PAD)
             noise = level.phase_noise * _PHASE_CONTRAST
             light_field = 0.93 + 0.07 * self._light[name]
             counts = _PHASE_LEVEL * light_field + _PHASE_CONTRAST * phase
-            return expose(counts, noise, rng)
+            return expose(counts * shade, noise, rng)
         left = math.exp(-_BLEACH_PER_FRAME[name] * t)
         seen = image(light, self._lenses[name], PAD) * np.float32(left)
         photons = np.float32(level.photons) * (seen + np.float32(level.background * left**0.5))
-        return expose(photons * self._light[name], level.read_noise, rng)
+        return expose(photons * self._light[name] * shade, level.read_noise, rng)
 
     def _draw_debris(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Dirt that lies still on the glass and a slightly uneven medium."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from iohub.ngff import Position, open_ome_zarr
 
-from napari_dynaclr.sample.plate import FovPlan, PartialPlate, plan
 from napari_dynaclr.sample.population import simulate_population
 from napari_dynaclr.sample.rendering import Renderer
 from napari_dynaclr.sample.truth import TruthRecorder
@@ -20,18 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.sample.params import SimulateParams
+    from napari_dynaclr.sample.layout import FovPlan
+    from napari_dynaclr.sample.plate import PartialPlate
 
 
-def fill(partial: PartialPlate, params: SimulateParams, job: Job) -> None:
+def fill(partial: PartialPlate, job: Job) -> None:
     """Simulate the fields that no earlier run has finished.
 
     Parameters
     ----------
     partial
         The plate to fill.
-    params
-        Its settings.
     job
         Progress and cancelling.
 
@@ -40,16 +38,14 @@ def fill(partial: PartialPlate, params: SimulateParams, job: Job) -> None:
     Cancelled
         If the job was cancelled; finished fields stay.
     """
-    fields = plan(params)
+    fields = partial.layout.fields
     todo = [field for field in fields if not partial.is_done(field)]
-    per_field = params.time_points
+    per_field = partial.layout.movie.time_points
     stop, frames = Event(), queue.SimpleQueue[None]()
     # Threads, not processes: numpy and scipy let go of the interpreter for nearly all
     # of the work, and threads need no __main__ guard in a user's script.
     with ThreadPoolExecutor(max_workers=_workers()) as pool:
-        running = [
-            pool.submit(_simulate_fov, partial, params, field, frames, stop) for field in todo
-        ]
+        running = [pool.submit(_simulate_fov, partial, field, frames, stop) for field in todo]
         try:
             ticks = _ticks(running, frames, len(todo) * per_field, job)
             done = (len(fields) - len(todo)) * per_field
@@ -90,17 +86,17 @@ def _ticks(
 
 def _simulate_fov(
     partial: PartialPlate,
-    params: SimulateParams,
     field: FovPlan,
     frames: queue.SimpleQueue[None],
     stop: Event,
 ) -> None:
+    params = partial.layout.movie
     well, number = field.seed_key
     seed = np.random.SeedSequence([params.seed, well, number])
     biology, optics = seed.spawn(2)
     population = simulate_population(params, field.infected, biology)
     plate_seed = np.random.SeedSequence([params.seed], spawn_key=(2,))
-    renderer = Renderer(params, plate_seed, optics)
+    renderer = Renderer(params, plate_seed, optics, field.phenotype, field.light)
     truth = TruthRecorder()
     with (
         open_ome_zarr(partial.images / field.name, layout="fov", mode="r+") as images,
@@ -109,9 +105,10 @@ def _simulate_fov(
         assert isinstance(images, Position)
         assert isinstance(labels, Position)
         image, label = images["0"], labels["0"]
-        for t, cells in enumerate(population):
+        for t, living in enumerate(population):
             if stop.is_set():
                 return
+            cells = field.phenotype.shape(living)
             rendered = renderer.frame(cells, t)
             image[t] = rendered.channels
             label[t] = np.stack(truth.add(rendered, cells, t))
