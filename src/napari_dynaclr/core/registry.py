@@ -143,6 +143,8 @@ METHODS: tuple[Method, ...] = (
            "projection.umap", "UmapParams", "umap"),
     Method("profile", "cells", "Wells and conditions, from the embedding of their cells",
            "profiling.cells", "CellsParams"),
+    Method("profile", "fields", "Wells and conditions, from whole fields without cells",
+           "embedding.profiler.fields", "FieldsParams", "torch"),
     Method("annotate", "points", "Assign points to cells",
            "annotation.points", "PointsParams"),
     Method("annotate", "iohub", "Import napari-iohub's annotation table",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from napari_dynaclr.core.profiles import ProfileParams, Profiler
+from napari_dynaclr.core.runs import stain_inputs
 from napari_dynaclr.embedding.profiler.method import ProfilerSettings, open_profilers
 
 if TYPE_CHECKING:
@@ -19,66 +20,19 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.embedding import Embedder
 
 
-class FieldsParams(ProfilerSettings):
+class FieldsParams(ProfilerSettings, ProfileParams):
     """Settings of profiles of whole fields."""
 
-
-@dataclass(frozen=True)
-class FieldProfiler:
-    """Represents whole fields: the mean of the squares that a profiler sees of them.
-
-    Attributes
-    ----------
-    embedder
-        Of squares.
-    side
-        Width and height of a square, in pixels.
-    """
-
-    embedder: Embedder
-    side: int
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Hashes of the weights."""
-        return self.embedder.weights
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """What is seen."""
-        return self.embedder.channels
-
-    def columns(self, fov: Fov) -> pd.DataFrame:
-        """Describe the dimensions, a row each."""
-        return self.embedder.columns(fov)
-
-    def field_vectors(self, fov: Fov, job: Job) -> Iterator[tuple[int, NDArray[np.float32], int]]:
-        """Represent a field at every time point.
-
-        Parameters
-        ----------
-        fov
-            The field.
-        job
-            For cancelling.
-
-        Yields
-        ------
-        tuple
-            (t, representation (D,), cells: 0, for none was looked for).
-        """
-        table = squares(fov.shape, self.side)
-        times = range(fov.shape[0])
-        for t, frame in self.embedder.embed_fov(fov, table, times, job):
-            yield t, frame.vectors.mean(axis=0), 0
+    def kept_as(self) -> str:
+        """Return its name, that of the method if none is given."""
+        return self.name or "fields"
 
 
 @contextmanager
-def open_profiler(dataset: Dataset, params: FieldsParams, job: Job) -> Iterator[FieldProfiler]:
-    """Make ready for a run.
+def open_profiler(dataset: Dataset, params: FieldsParams, job: Job) -> Iterator[Profiler]:
+    """Make ready to represent the whole fields of a plate, each by the mean of its squares.
 
     Raises
     ------
@@ -89,7 +43,19 @@ def open_profiler(dataset: Dataset, params: FieldsParams, job: Job) -> Iterator[
         If torch is not installed.
     """
     with open_profilers(dataset, params, "field", job) as (embedder, plan):
-        yield FieldProfiler(embedder, plan.window.size[-1])
+
+        def field_vectors(fov: Fov, job: Job) -> Iterator[tuple[int, NDArray[np.float32], int]]:
+            table = squares(fov.shape, plan.window.size[-1])
+            for t, frame in embedder.embed_fov(fov, table, range(fov.shape[0]), job):
+                yield t, frame.vectors.mean(axis=0), 0
+
+        def inputs(fov: Fov) -> dict[str, str]:
+            return stain_inputs(dataset, fov, embedder.channels)
+
+        source = f"fields, by {embedder.about['weights']}"
+        yield Profiler(
+            field_vectors, embedder.columns, inputs, source, embedder.weights, embedder.about
+        )
 
 
 def squares(shape: tuple[int, int, int, int], side: int) -> pd.DataFrame:

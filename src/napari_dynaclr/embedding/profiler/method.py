@@ -54,6 +54,7 @@ class ProfilerSettings(NetworkParams):
         json_schema_extra={
             "choices": "channels",
             "ordered": True,
+            "advanced": True,
             "left_out": "those it was trained with",
         },
     )
