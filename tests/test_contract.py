@@ -11,9 +11,15 @@ import pytest
 from fake_trackastra import write_trackastra
 
 from napari_dynaclr import Job, open_dataset, stain, track
+from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import Cancelled
 from napari_dynaclr.core.registry import METHODS, STAGES, parse
-from napari_dynaclr.core.tables import ANNOTATION_COLUMNS, PREDICTION_COLUMNS, TRACK_COLUMNS
+from napari_dynaclr.core.tables import (
+    ANNOTATION_COLUMNS,
+    EVENT_COLUMNS,
+    PREDICTION_COLUMNS,
+    TRACK_COLUMNS,
+)
 from napari_dynaclr.tracking.correction.corrector import Corrector
 
 FOV = "B/1/0"
@@ -23,6 +29,7 @@ COLUMNS = {
     "track": ["fov_name", *TRACK_COLUMNS],
     "correct": ["fov_name"],
     "train": ["epoch", "loss"],
+    "find": ["fov_name", *EVENT_COLUMNS, "overall_rank"],
     "embed": ["fov_name", "cells", "dimensions"],
     "project": ["fov_name", "track_id", "t", "id"],
     "profile": ["fov_name", "t", "plate", "well"],
@@ -37,6 +44,7 @@ RESULTS = {
     "track": ["tracks.zarr", "progress/tracks"],
     "correct": ["corrections.jsonl", "linked.zarr", "evaluation"],
     "train": ["weights"],
+    "find": ["events"],
     "embed": ["embeddings"],
     "project": ["embeddings"],
     "profile": ["profiles"],
@@ -125,7 +133,7 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    takes = method.stage in ("stain", "embed") and method.extra
+    takes = method.stage in ("stain", "find", "embed") and method.extra
     if takes or (method.stage, method.name) in (("track", "cellect"), ("track", "trackastra")):
         return encoders(method.name)
     return ""
@@ -159,6 +167,8 @@ def settings(truth, tmp_path, weights):
         if method.stage == "evaluate" and method.name.startswith("stain"):
             given = {"preset": "none", "weights": weights, "device": "cpu"}
             stain(dataset, parse("stain", "cytoland", given))
+        if (method.stage, method.name) in (("annotate", "events"), ("evaluate", "events")):
+            list_events(dataset)
         few = {"noise": [], "contrast": [], "magnification": [], "time_points": 1}
         short = {"epochs": 1, "patches": 8, "batch_size": 4, "patch_size": 64, "device": "cpu"}
         true_states = {"truth": str(truth / "annotations.csv")}
@@ -202,6 +212,10 @@ def settings(truth, tmp_path, weights):
             ("train", "staining"): (short, {"name": "another", "seed": 1}),
             ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
             ("train", "cellect"): (short, {"name": "another", "seed": 1}),
+            ("find", "tap"): (
+                {"weights": weights, "channel": "Nuclei", "device": "cpu"},
+                {"delta_t": 2},
+            ),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),
             ("embed", "imagenet"): (
@@ -220,10 +234,12 @@ def settings(truth, tmp_path, weights):
                 {"path": str(tmp_path / "iohub.csv")},
                 {"path": str(tmp_path / "dead.csv")},
             ),
+            ("annotate", "events"): ({"count": 2}, {"count": 4}),
             ("classify", "linear"): ({}, {"strength": 0.01}),
             ("evaluate", "smoothness"): ({}, {"standardize": False}),
             ("evaluate", "tracking"): ({"truth": str(truth)}, {"channel": "cell_labels"}),
             ("evaluate", "divisions"): ({}, {"frames": 2}),
+            ("evaluate", "events"): ({"truth": str(truth)}, {"first": 3}),
             ("evaluate", "robustness"): ({}, {"swaps": 0.1}),
             ("evaluate", "staining"): ({}, {"every": 3}),
             ("evaluate", "stain-robustness"): ({**few, "blur": [2.0]}, {"blur": [4.0]}),
@@ -240,6 +256,15 @@ def settings(truth, tmp_path, weights):
         return kind.parse(given[0]), kind.parse({**given[0], **(given[1] or {})})
 
     return of
+
+
+def list_events(dataset):
+    """List some cells as if they were likely events."""
+    for fov in dataset.fovs:
+        cells = dataset.workspace.tracks(fov).query("t == 3").head(6)
+        table = cells.assign(score=range(6, 0, -1), rank=range(1, 7))
+        write_csv(dataset.workspace.events_csv("tap", fov), table[EVENT_COLUMNS])
+        dataset.workspace.mark_complete("events.tap", fov, "key")
 
 
 @pytest.fixture
@@ -268,6 +293,7 @@ def before(one):
                 "segment": ("segmentation", "tracks", *follows),
                 "track": ("tracks", *follows),
                 "correct": follows,
+                "find": ("events",),
                 "embed": follows,
                 "project": ("projection",),
                 "profile": profiles,

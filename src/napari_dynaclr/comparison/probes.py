@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,6 +21,8 @@ from napari_dynaclr.core.figures import save_figure
 from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from napari_dynaclr.comparison.probe_training import Bench
@@ -38,7 +39,7 @@ TITLES = {
 }
 """Ways to learn, by name."""
 
-_FEWEST = 8
+_FEWEST = 4
 
 
 class ProbesParams(TapSource):

@@ -139,7 +139,7 @@ class TapFinder:
         extractor = self._extractor
         found = np.empty((extractor.features, *slices.shape), np.float32)
         for i, plane in enumerate(slices):
-            found[:, i] = extractor.planes(plane, job)
+            found[:, i] = extractor.plane(plane, job)
         return found
 
     def attribute(

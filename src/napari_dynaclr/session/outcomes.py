@@ -20,7 +20,7 @@ _NEEDED = {
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """One test of a profile.
 
     Attributes
@@ -39,7 +39,7 @@ class Tested:
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
-    def of(cls, method: str, params: dict[str, Any], table: pd.DataFrame) -> Tested:
+    def of(cls, method: str, params: dict[str, Any], table: pd.DataFrame) -> Outcome:
         """Take what a run with some settings came to."""
         return cls(method, str(params.get("profile", "")), str(params.get("level", "")), table)
 
@@ -82,7 +82,7 @@ class Tested:
         )
 
 
-def last_test(dataset: Dataset, method: str, profile: str) -> Tested | None:
+def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
     """Read what the last test of a profile came to; None if it was not tested, or not last.
 
     Parameters
@@ -109,4 +109,4 @@ def last_test(dataset: Dataset, method: str, profile: str) -> Tested | None:
         return None
     if not len(table) or not _NEEDED[method] <= set(table):
         return None
-    return Tested.of(method, dict(runs[-1]["params"]), table)
+    return Outcome.of(method, dict(runs[-1]["params"]), table)

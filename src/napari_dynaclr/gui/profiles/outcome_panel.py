@@ -15,7 +15,7 @@ from napari_dynaclr.gui.charts.scores import draw_scores, height_of
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.steps.progress import RunProgress
 from napari_dynaclr.gui.view import View
-from napari_dynaclr.session.testing import NUISANCE, RETRIEVAL, Tested, last_test
+from napari_dynaclr.session.outcomes import NUISANCE, RETRIEVAL, Outcome, last_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ _LABELS = {RETRIEVAL: "conditions told right", NUISANCE: "places told right"}
 _TITLES = {RETRIEVAL: "Retrieval", NUISANCE: "Nuisance"}
 
 
-class TestingPanel(View):
+class OutcomePanel(View):
     """Runs both tests of the profile on the map, and shows what they came to.
 
     Parameters
@@ -47,8 +47,6 @@ class TestingPanel(View):
     parent
         Its parent in Qt.
     """
-
-    __test__ = False  # no test of pytest's
 
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
@@ -115,10 +113,10 @@ class TestingPanel(View):
             self._reads.stop()
             return
 
-        def work(_job: Job) -> dict[str, Tested | None]:
+        def work(_job: Job) -> dict[str, Outcome | None]:
             return {method: last_test(dataset, method, name) for method in _TITLES}
 
-        def done(found: dict[str, Tested | None]) -> None:
+        def done(found: dict[str, Outcome | None]) -> None:
             for method, tested in found.items():
                 self._show(method, tested)
 
@@ -158,7 +156,7 @@ class TestingPanel(View):
 
         def done(table: pd.DataFrame) -> None:
             if session.profiles.shown.name == shown.name and self.bench.is_open(dataset):
-                self._show(method, Tested.of(method, values, table))
+                self._show(method, Outcome.of(method, values, table))
 
         profiled = [name for name in dataset.fov_names if name not in shown.missing]
         self.bench.run_stage("evaluate", params, profiled, done)
@@ -169,7 +167,7 @@ class TestingPanel(View):
         if run is not None and run.title == "evaluate":
             run.cancel()
 
-    def _show(self, method: str, tested: Tested | None) -> None:
+    def _show(self, method: str, tested: Outcome | None) -> None:
         label, chart = self.words[method], self.charts[method]
         label.setText("\n".join(tested.words()) if tested is not None else "")
         label.setVisible(tested is not None)
