@@ -12,7 +12,7 @@ import numpy as np
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.normalize import statistics
 from napari_dynaclr.core.patches import iter_patches
-from napari_dynaclr.embedding.scaling import GROUP, Mode, has_gaps, scale_patches
+from napari_dynaclr.embedding.scaling import GROUP, Mode, Range, has_gaps, scale_patches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
-    from napari_dynaclr.core.normalize import Statistics
+    from napari_dynaclr.core.normalize import Level, Statistics
     from napari_dynaclr.core.patches import Border
 
 PIECE_BYTES = 32 << 20
@@ -43,7 +43,8 @@ class Window:
     z_start
         First slice; None for the middle of the stack.
     modes
-        How each channel is normalised, see :data:`~napari_dynaclr.embedding.scaling.MODES`.
+        How each channel is normalised, see :data:`~napari_dynaclr.embedding.scaling.MODES` and
+        :data:`~napari_dynaclr.embedding.scaling.RANGES`.
     allow_empty
         Take frames of nothing but zeros or NaN as they are.
     border
@@ -57,7 +58,7 @@ class Window:
     channels: tuple[str, ...]
     size: tuple[int, int, int]
     z_start: int | None
-    modes: tuple[Mode, ...]
+    modes: tuple[Mode | Range, ...]
     allow_empty: bool = False
     border: Border = "pad"
     inner: int | None = None
@@ -143,11 +144,28 @@ def prepare_fov(
     InvalidInput
         If the FOV has too few slices, or statistics that lack what the normalisation needs.
     """
-    return _first_slice(fov, window), _statistics(dataset, fov, window, job)
+    first = first_slice(fov, window.size[0], window.z_start)
+    return first, find_statistics(dataset, fov, window.channels, window.modes, job)
 
 
-def _first_slice(fov: Fov, window: Window) -> int:
-    there, start, depth = fov.shape[1], window.z_start, window.size[0]
+def first_slice(fov: Fov, depth: int, start: int | None) -> int:
+    """Return the first of the slices that a network sees.
+
+    Parameters
+    ----------
+    fov
+        The FOV.
+    depth
+        Slices that it takes.
+    start
+        The first one, if it is chosen; None for the middle of the stack.
+
+    Raises
+    ------
+    InvalidInput
+        If the FOV has too few.
+    """
+    there = fov.shape[1]
     if depth > there:
         raise InvalidInput(
             f"The network takes {depth} slices, FOV {fov.name} has {there}: choose weights for "
@@ -161,23 +179,55 @@ def _first_slice(fov: Fov, window: Window) -> int:
     return (there - depth) // 2 if start is None else start
 
 
-def _statistics(dataset: Dataset, fov: Fov, window: Window, job: Job) -> list[Statistics]:
-    """Statistics of the FOV for each channel; none where its normalisation needs none."""
-    needs = {"mean-std": ("mean", "std"), "fov-percentiles": ("median", "p99")}
-    wanted = [
-        channel
-        for channel, mode in zip(window.channels, window.modes, strict=True)
-        if mode in needs
-    ]
-    found = statistics(dataset, fov, wanted, "fov", job) if wanted else {}
-    for channel, mode in zip(window.channels, window.modes, strict=True):
-        lacks = [name for name in needs.get(mode, ()) if name not in found[channel]]
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "mean-std": ("mean", "std"),
+    "fov-percentiles": ("median", "p99"),
+    "fov-range": ("p1", "p99", "max"),
+    "dataset-range": ("p1", "p99", "max"),
+}
+
+
+def find_statistics(
+    dataset: Dataset,
+    fov: Fov,
+    channels: Sequence[str],
+    modes: Sequence[Mode | Range],
+    job: Job,
+) -> list[Statistics]:
+    """Return the statistics that each channel's normalisation needs; empty if it needs none.
+
+    They are computed where there are none yet, of all channels in one pass.
+
+    Parameters
+    ----------
+    dataset, fov
+        Where the pixels are.
+    channels, modes
+        Each channel, and how it is normalised.
+    job
+        Progress and cancelling.
+
+    Raises
+    ------
+    InvalidInput
+        If those that are there lack something.
+    """
+    pairs = list(zip(channels, modes, strict=True))
+    levels: dict[Level, list[str]] = {"fov": [], "dataset": []}
+    for channel, mode in pairs:
+        if mode in _NEEDS:
+            levels["dataset" if mode == "dataset-range" else "fov"].append(channel)
+    found: dict[str, Statistics] = {}
+    for level, wanted in levels.items():
+        found |= statistics(dataset, fov, wanted, level, job) if wanted else {}
+    for channel, mode in pairs:
+        lacks = [name for name in _NEEDS.get(mode, ()) if name not in found[channel]]
         if lacks:
             raise InvalidInput(
                 f"FOV {fov.name}: the normalisation statistics of {channel} lack {lacks[0]}: "
                 f"choose another normalisation than {mode}."
             )
-    return [found.get(channel, {}) for channel in window.channels]
+    return [found.get(channel, {}) for channel in channels]
 
 
 def _read(

@@ -133,6 +133,7 @@ def open_network(
     prepare: Callable[[], Prepared],
     job: Job,
     channels: tuple[str, ...] = (),
+    further: Sequence[Weights] = (),
 ) -> Iterator[Embedder]:
     """Embed with a network, whose memory is released at the end.
 
@@ -150,8 +151,11 @@ def open_network(
         Takes notes.
     channels
         What the network sees, if that is known before it is loaded.
+    further
+        Other files of weights that it is made of.
     """
-    for line in weights.told:
+    files = (weights, *further)
+    for line in (line for file in files for line in file.told):
         job.note(line)
     # torch takes seconds to import.
     device = in_background(lambda: choose_device(Device(params.device)), job)
@@ -175,8 +179,12 @@ def open_network(
             texts = [f"component {i} of {prepared.name}" for i in range(prepared.dimensions)]
             return pd.DataFrame({"description": texts}, index=names)
 
-        about = {"weights": weights.path.name, "weights_sha256": weights.sha256}
+        hashes = tuple(file.sha256 for file in files)
+        about = {
+            "weights": ", ".join(file.path.name for file in files),
+            "weights_sha256": ", ".join(hashes),
+        }
         try:
-            yield Embedder(embed_fov, columns, (weights.sha256,), about, channels)
+            yield Embedder(embed_fov, columns, hashes, about, channels)
         finally:
             running.close()

@@ -26,13 +26,25 @@ MODES: dict[Mode, str] = {
 }
 """Ways to normalise a channel (dynaclr.txt, A.2.3 and B.1)."""
 
+Range = Literal["dataset-range", "fov-range"]
+
+RANGES: dict[Range, str] = {
+    "dataset-range": "from the darkest to the brightest of the whole dataset, one scale for all "
+    "wells",
+    "fov-range": "from the darkest to the brightest of each FOV",
+}
+"""Ways to bring a channel to 0-1 and no further, as an imaging noise needs it."""
+
+_HEADROOM = 0.3
+"""Of the range between the 1st and 99th percentile, above it: bright cells are rare."""
+
 GROUP = 32
 """Patches that share their percentiles in "batch-percentiles": VisCy's batch size."""
 
 
 def scale_patches(
     patches: NDArray[Any],
-    modes: Sequence[Mode],
+    modes: Sequence[Mode | Range],
     statistics: Sequence[Statistics],
     pool: Executor,
     inner: int | None = None,
@@ -47,9 +59,10 @@ def scale_patches(
     patches
         Pixels of one batch, (N, C, Z, Y, X).
     modes
-        A key of :data:`MODES` for every channel.
+        A key of :data:`MODES` or :data:`RANGES` for every channel.
     statistics
-        Of the FOV, for every channel; used by "mean-std" and "fov-percentiles".
+        Of the FOV (for "dataset-range", of the dataset), for every channel; used by "mean-std",
+        "fov-percentiles", and the ranges.
     pool
         Threads among which the patches are divided.
     inner
@@ -75,6 +88,8 @@ def scale_patches(
             elif mode == "mean-std":
                 result[i, c] -= np.float32(known["mean"])
                 result[i, c] /= np.float32(known["std"] + EPSILON)
+            elif mode in RANGES:
+                scale_range(result[i, c], known)
 
     list(pool.map(fill, range(len(patches))))
     for c, mode in enumerate(modes):
@@ -82,6 +97,22 @@ def scale_patches(
             _stretch(result[:, c], *percentile_range(result[:, c]))
     result[dead] = 0
     return result
+
+
+def scale_range(image: NDArray[np.float32], statistics: Statistics) -> None:
+    """Bring an image to 0-1, in place; what is darker or brighter than its range is cut off.
+
+    Parameters
+    ----------
+    image
+        Pixels of a channel, any shape.
+    statistics
+        Of what the range is of: "p1", "p99", "max".
+    """
+    low, high = statistics["p1"], statistics["p99"]
+    high = min(statistics["max"], high + _HEADROOM * (high - low))
+    _stretch(image, low, high)
+    np.clip(image, 0, 1, out=image)
 
 
 def _middle(shape: tuple[int, ...], side: int | None) -> tuple[Any, ...]:

@@ -290,10 +290,14 @@ class Learner(pl.LightningModule):
         minutes = self._rule.minutes
         return 0.0 if minutes is None else self._elapsed() / (60 * minutes)
 
+    def progress(self, step: int) -> float:
+        """How much of the training is over after some steps, by steps or time, 0-1."""
+        done = step / max(len(self._feed) * self._rule.epochs, 1)
+        return min(max(done, self._time), 1.0)
+
     def _factor(self, step: int) -> float:
         """Learning rate after some steps, relative to the highest."""
-        done = step / max(len(self._feed) * self._rule.epochs, 1)
-        done = min(max(done, self._time), 1.0)
+        done = self.progress(step)
         rise = self._rule.warm_up
         if done < rise:
             # Not 0 in the very first step.

@@ -14,7 +14,7 @@ from napari_dynaclr.embedding.training.pairs import Nodes, families
 from napari_dynaclr.learning.holding_out import divide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -46,6 +46,22 @@ class Source:
     dataset: Dataset
     fov: Fov
     tracks: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """How patches are made smaller.
+
+    Attributes
+    ----------
+    size
+        Their height and width, in pixels.
+    of
+        From patches (N, C, Z, Y, X) to smaller ones, both float32.
+    """
+
+    size: tuple[int, int]
+    of: Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,7 @@ def gather(
             "'reflect'."
         )
     places = [np.arange(len(source.tracks), dtype=np.intp) for source in sources]
-    return Cells(tuple(sources), _joined(parts), np.concatenate(places)), whole - left
+    return Cells(tuple(sources), join(parts), np.concatenate(places)), whole - left
 
 
 def _nodes(tracks: pd.DataFrame, dataset: int, fov: int) -> Nodes:
@@ -163,7 +179,7 @@ def _nodes(tracks: pd.DataFrame, dataset: int, fov: int) -> Nodes:
     )
 
 
-def _joined(parts: Sequence[Nodes]) -> Nodes:
+def join(parts: Sequence[Nodes]) -> Nodes:
     """Join the nodes of FOVs; no family is in two of them."""
     first = np.cumsum([0, *(int(part.family.max(initial=-1)) + 1 for part in parts)])
     columns = {
@@ -214,7 +230,13 @@ def prepare(cells: Cells, window: Window, job: Job) -> None:
 
 
 def read_patches(
-    cells: Cells, rows: NDArray[np.intp], window: Window, job: Job, *, report: bool = False
+    cells: Cells,
+    rows: NDArray[np.intp],
+    window: Window,
+    job: Job,
+    *,
+    report: bool = False,
+    shrink: Shrink | None = None,
 ) -> Pixels:
     """Read the patches of some cells; every chunk of the images once.
 
@@ -230,8 +252,11 @@ def read_patches(
         For cancelling; told of NaN in the images.
     report
         Whether the job is told of the progress.
+    shrink
+        How patches are made smaller before they are kept; they are kept as they are if None.
     """
-    patches = np.empty((len(rows), len(window.channels), *window.size), np.float16)
+    size = window.size if shrink is None else (window.size[0], *shrink.size)
+    patches = np.empty((len(rows), len(window.channels), *size), np.float16)
     damaged = 0
     numbers = np.unique(cells.nodes.fov[rows])
     for number in job.track(numbers, "read patches") if report else numbers:
@@ -241,7 +266,8 @@ def read_patches(
         times = sorted(set(table["t"]))
         for piece in read_cells(source.dataset, source.fov, table, times, window, job):
             job.check()
-            patches[here[piece.rows]] = piece.pixels.clip(-_LARGEST, _LARGEST)
+            pixels = piece.pixels if shrink is None else shrink.of(piece.pixels)
+            patches[here[piece.rows]] = pixels.clip(-_LARGEST, _LARGEST)
             damaged += int(piece.has_nan.sum())
     if damaged:
         note = "Some patches have NaN in them: these pixels were set to the patch's median."

@@ -1,0 +1,1 @@
+"""SSLProfiler: representations of cells and fields learned by self-distillation."""

@@ -1,0 +1,88 @@
+"""SSLProfiler's backbone: a vision transformer for any channels (sslprofiler.txt, 4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from timm.layers import SwiGLUPacked
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from napari_dynaclr.embedding.profiler.architecture import SIZES, ProfilerConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SWIGLU = 16 / 3
+"""Of the width, for both halves of SwiGLU: as many weights as a plain layer of four times it."""
+
+
+class ProfilerNet(VisionTransformer):
+    """A vision transformer with SwiGLU (sslprofiler.txt, 4.1), whose tokens can be masked.
+
+    Weights are random until some are loaded; nothing is downloaded.
+
+    Parameters
+    ----------
+    config
+        Its shape.
+    drop_path
+        Probability that the last block is skipped in training, of the others less.
+    """
+
+    def __init__(self, config: ProfilerConfig, drop_path: float = 0.0) -> None:
+        size = SIZES[config.size]
+        super().__init__(
+            img_size=config.side,
+            patch_size=config.token,
+            in_chans=config.channels,
+            num_classes=0,
+            embed_dim=size.width,
+            depth=size.blocks,
+            num_heads=size.heads,
+            mlp_ratio=_SWIGLU,
+            mlp_layer=SwiGLUPacked,
+            init_values=size.layer_scale,
+            drop_path_rate=drop_path,
+            dynamic_img_size=True,
+        )
+        self.config = config
+        self.mask_token = nn.Parameter(torch.zeros(size.width))
+
+    def tokens(self, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See images.
+
+        Parameters
+        ----------
+        images
+            Scaled to 0-1, (B, C, Y, X); a multiple of the tokens' size along both axes.
+        masks
+            Which tokens are replaced by the mask token, (B, Y / token, X / token) bool.
+
+        Returns
+        -------
+        tuple
+            CLS tokens (B, width), and patch tokens (B, N, width) row by row; normalised.
+        """
+        found = self.patch_embed(images)
+        if masks is not None:
+            found = torch.where(masks[..., None], self.mask_token.to(found.dtype), found)
+        found = self.norm(self.blocks(self._pos_embed(found)))
+        return found[:, 0], found[:, 1:]
+
+    def represent(self, images: Tensor) -> Tensor:
+        """Represent images by CLS token and mean patch token (sslprofiler.txt, 3.3.1).
+
+        Parameters
+        ----------
+        images
+            As for :meth:`tokens`.
+
+        Returns
+        -------
+        torch.Tensor
+            (B, 2 x width).
+        """
+        one, patches = self.tokens(images)
+        return torch.cat([one, patches.mean(dim=1)], dim=1)

@@ -1,0 +1,1 @@
+"""Training a profiler by self-distillation with local aggregation (sslprofiler.txt, 3.2)."""
