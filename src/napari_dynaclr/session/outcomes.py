@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_dynaclr.core.dataset import Dataset
 
 RETRIEVAL, NUISANCE = "retrieval", "nuisance"
@@ -58,7 +60,7 @@ class Outcome:
             said.append(text)
         return said
 
-    def _queries(self, row: dict[str, Any]) -> str:
+    def _queries(self, row: Mapping[Any, Any]) -> str:
         if self.level == "well":
             return "wells"
         what = "fields" if self.level == "field" else "wells and times"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ LEFT = Qt.MouseButton.LeftButton
 class Network:
     """Pretended maps: brighter with time."""
 
-    asked: list[tuple[object, ...]] = []
+    asked: ClassVar[list[tuple[object, ...]]] = []
     closed = 0
     fails = ""
     gate = threading.Event()
@@ -121,7 +122,7 @@ def test_attribution_spans_what_has_been_seen_and_ends_before_the_last_frame(
     at(panel, bench, 8, qtbot)
     assert found.contrast_limits == [1, 4], "as the user has set it"
     at(panel, bench, 9, qtbot)
-    assert panel.status.text() == "t=9: no later frame to compare with"
+    assert panel.status.text() == "t=9: no later frame to compare"
 
 
 def test_of_several_frames_the_last_one_counts(panel, bench, network, qtbot):
@@ -171,10 +172,13 @@ def test_of_another_fov_they_are_made_anew_and_of_the_same_colours(panel, bench,
 
 def test_they_are_of_the_network_that_is_chosen_above(panel, bench, network, qtbot):
     switch(panel, FEATURES, bench, qtbot)
-    panel._step.form._editors["count"].set_value(7)
+    form = panel._step.form
+    form._editors["count"].set_value(7)
+    form.changed.emit()
     settle(panel, bench, qtbot)
     assert len(network.asked) == 1, "how many events are listed is no matter of theirs"
-    panel._step.form._editors["delta_t"].set_value(2)
+    form._editors["delta_t"].set_value(2)
+    form.changed.emit()
     settle(panel, bench, qtbot)
     assert network.asked[-1][6].delta_t == 2
     assert network.closed == 1

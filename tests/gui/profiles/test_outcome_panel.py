@@ -7,8 +7,8 @@ from qtpy.QtCore import Qt
 
 from napari_dynaclr import evaluation, params, profile
 from napari_dynaclr.gui.profiles.outcome_panel import OutcomePanel
-from napari_dynaclr.session.profiles import read_profiles
 from napari_dynaclr.session.outcomes import NUISANCE, RETRIEVAL, Outcome
+from napari_dynaclr.session.profiles import read_profiles
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = params("profile", "cells", embedding="features", map="none", standardize="plate")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_dynaclr.gui.charts.drawings import open_axes, style_axes
 
 if TYPE_CHECKING:
@@ -39,12 +37,12 @@ def draw_scores(figure: Figure, ink: Ink, bars: pd.DataFrame, label: str) -> Non
     axes = figure.subplots()
     style_axes(axes, ink)
     open_axes(axes)
-    places = np.arange(len(bars))
+    places = range(len(bars))
     for place, (score, tells) in enumerate(zip(bars["score"], bars["tells"], strict=True)):
         axes.barh(place, score, 0.62, color=ink.accent, alpha=1.0 if tells else 0.4)
     for place, chance in zip(places, bars["chance"], strict=True):
         axes.plot([chance] * 2, [place - 0.42, place + 0.42], color=ink.text, linewidth=1.6)
-    axes.set_yticks(places, [str(name) for name in bars["name"]])
+    axes.set_yticks(list(places), [str(name) for name in bars["name"]])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])

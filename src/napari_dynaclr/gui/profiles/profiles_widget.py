@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
-from napari_dynaclr.gui.profiles.profile_map import ProfileMapPanel
 from napari_dynaclr.gui.profiles.outcome_panel import OutcomePanel
+from napari_dynaclr.gui.profiles.profile_map import ProfileMapPanel
 from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import StepPanel
