@@ -123,6 +123,8 @@ METHODS: tuple[Method, ...] = (
            "staining.training.masked", "MaskedParams", "torch"),
     Method("train", "cellect", "CELLECT: a tracker, from centre points",
            "tracking.cellect.training.params", "CellectTrainingParams", "torch"),
+    Method("train", "tap", "TAP: dense features, by telling the arrow of time",
+           "embedding.tap.training.params", "TapTrainingParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",
            "embedding.features", "FeaturesParams"),
     Method("embed", "dynaclr", "DynaCLR: a contrastive encoder of patches of cells",
