@@ -11,9 +11,9 @@ import pytest
 from fake_trackastra import write_trackastra
 
 from napari_dynaclr import Job, open_dataset, stain, track
+from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import Cancelled
 from napari_dynaclr.core.registry import METHODS, STAGES, parse
-from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.tables import (
     ANNOTATION_COLUMNS,
     EVENT_COLUMNS,

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.figure import Figure
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures drawn, to be looked into."""
+    drawn = []
+    original = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: drawn.append(self) or original(self, *a, **k)
+    )
+    return drawn
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ TITLES = {
 }
 """Ways to learn, by name."""
 
-_FEWEST = 8
+_FEWEST = 4
 
 
 class ProbesParams(TapSource):

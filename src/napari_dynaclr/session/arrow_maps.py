@@ -120,7 +120,8 @@ class ArrowMaps:
         ((_, frame),) = saved.frames(saved.channels, [t], allow_empty=True)
         plane = frame[:, min(z, frame.shape[1] - 1)]
         if kind == ATTRIBUTION:
-            return plane[0]
+            attribution: NDArray[Any] = plane[0]
+            return attribution
         from napari_dynaclr.embedding.tap.colours import pca_colours
 
         colours, self._basis = pca_colours(plane, self._basis)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from psygnal import Signal
 
+from napari_dynaclr.core.profiles import profile_rows
 from napari_dynaclr.session.colours import by_category, by_value, distinct
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
     return ProfileMap(
         name,
         level,
-        found.obs.reset_index(drop=True),
+        profile_rows(found),
         maps,
         str(about.get("source", "")),
         bool(about.get("aligned", False)),

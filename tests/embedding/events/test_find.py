@@ -72,8 +72,8 @@ def test_events_are_peaks_of_attribution_of_neighbouring_frames(movie, arrow):
     assert first["score"] == pytest.approx(float(maps.max()))
     place = np.unravel_index(maps.argmax(), maps.shape)
     assert first[["t", "z", "y", "x"]].tolist() == [place[0], *place[2:]]
-    assert table["rank"].tolist() == table["overall_rank"].tolist() == list(
-        range(1, len(table) + 1)
+    assert (
+        table["rank"].tolist() == table["overall_rank"].tolist() == list(range(1, len(table) + 1))
     )
     assert (table["score"].diff().dropna() <= 0).all()
     assert (table[["id", "track_id"]] == -1).all(axis=None)
@@ -174,7 +174,7 @@ def test_events_are_given_to_cells_where_these_are_tracked(dataset, arrow, truth
     assert represented == seen, "the maps are there"
     assert table.drop(columns=["id", "track_id"]).equals(free.drop(columns=["id", "track_id"]))
     given = table[table["id"] >= 0]
-    assert 0 < len(given)
+    assert len(given) > 0
     tracks = one.workspace.tracks(one.fovs[0]).set_index("id")
     assert tracks.loc[given["id"], "t"].tolist() == given["t"].tolist()
     assert tracks.loc[given["id"], "track_id"].tolist() == given["track_id"].tolist()

@@ -45,6 +45,24 @@ def test_loss_is_above_and_the_embedding_below_it_over_the_same_epochs():
     assert rank.get_xlabel() == "epoch"
 
 
+def test_the_order_of_frames_is_told_by_region_beside_chance():
+    told = {"accuracy": 0.7, "accuracy_division": 0.98, "accuracy_background": 0.5}
+    table = pd.DataFrame({"epoch": EPOCHS, "loss": 3.0 / EPOCHS, **told})
+    _, order = axes_of(table)
+    assert list(named(order)) == ["anywhere", "divisions", "background"]
+    [chance] = [line for line in order.lines if line.get_linestyle() == "--"]
+    assert set(chance.get_ydata()) == {0.5}
+    assert order.get_legend() is not None
+
+
+def test_the_parts_of_a_loss_are_drawn_where_they_are_known():
+    parts = {"dino": 4.0, "aggregation": 4.5, "ibot": 5.0, "koleo": -1.0, "spread": 0.8}
+    table = pd.DataFrame({"epoch": EPOCHS, "loss": 3.0 / EPOCHS, **parts})
+    labels = [axes.get_ylabel() for axes in axes_of(table)]
+    assert labels == ["loss", "parts ↓", "KoLeo ↓", "spread"]
+    assert list(named(axes_of(table)[1])) == ["same site", "another site", "hidden parts"]
+
+
 def test_the_epoch_that_is_kept_has_a_ring():
     loss = axes_of(TABLE)[0]
     [ring] = [line for line in loss.lines if line.get_markerfacecolor() == "none"]

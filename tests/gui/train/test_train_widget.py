@@ -404,6 +404,8 @@ def finished(bench, training, qtbot, about):
         ({"stainer": {"kind": "unext2"}}, "Stainer: ", "Stain with it"),
         ({"stainer": {"pretraining": True}}, "Pre-trained network: ", "Fine-tune from it"),
         ({"kind": "cellect", "base": 8}, "Tracker: ", "Track with it"),
+        ({"kind": "tap"}, "TAP network: ", "Look for events"),
+        ({"network": "sslprofiler"}, "Profiler: ", "Profile with it"),
     ],
 )
 def test_what_can_be_done_next_goes_by_what_was_trained(bench, training, qtbot, about, said, offer):
@@ -421,6 +423,34 @@ def test_a_pre_trained_network_is_proposed_to_the_training_of_stainers(bench, tr
     qtbot.mouseClick(widget.learning.use_button, LEFT)
     file = bench.session.dataset.workspace.trained("mine")
     assert wanted == [("train", {"method": "staining", "start_from": str(file)})]
+
+
+@pytest.mark.parametrize(
+    ("about", "name", "stage", "method"),
+    [
+        ({"kind": "tap"}, "Time arrow", "find", "tap"),
+        ({"network": "sslprofiler"}, "Profiles", "profile", "fields"),
+    ],
+)
+def test_what_is_seen_of_movies_and_wells_is_looked_at_in_one_click(
+    fresh_bench, training, qtbot, idle, monkeypatch, about, name, stage, method
+):
+    monkeypatch.setattr(device, "find_spec", lambda _name: True)
+    bench, window = fresh_bench, fresh_bench.viewer.window
+    _, widget = window.add_plugin_dock_widget("napari-dynaclr", "Train")
+    training.about = about
+    training.steps.release(100)
+    qtbot.mouseClick(widget.step.run_button, LEFT)
+    idle(bench)
+    qtbot.waitUntil(widget.learning.use_button.isVisible)
+    qtbot.mouseClick(widget.learning.use_button, LEFT)
+    idle(bench)
+    docks = window.dock_widgets[f"{name} (napari-dynaclr)"].findChildren(StepPanel)
+    (panel,) = [step for step in docks if step.stage == stage]
+    qtbot.waitUntil(panel.isVisible)
+    assert panel.method_name == method
+    assert panel.form.params().weights == str(bench.session.dataset.workspace.trained("mine"))
+    idle(bench)
 
 
 def test_its_tracker_is_tracked_with_in_one_click(fresh_bench, training, qtbot, idle, monkeypatch):

@@ -206,8 +206,8 @@ class ProfileMapPanel(View):
         shown = self.session.profiles.shown
         there = 0 <= row < len(shown)
         self.about.setText(shown.describe(row) if there else _HOVER)
-        course = shown.course(row) if there else []
-        self.cloud.set_path([course] if len(course) > 1 else None)
+        course = shown.course(row) if there else None
+        self.cloud.set_path([course] if course is not None and len(course) > 1 else None)
 
     def _clicked(self, row: int, _how: str) -> None:
         session, dataset = self.session, self.session.dataset

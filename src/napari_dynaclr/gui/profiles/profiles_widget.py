@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
+from napari_dynaclr.gui.profiles.outcome_panel import OutcomePanel
 from napari_dynaclr.gui.profiles.profile_map import ProfileMapPanel
-from napari_dynaclr.gui.profiles.testing_panel import TestingPanel
 from napari_dynaclr.gui.scroll import Scroll
 from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import StepPanel
@@ -31,12 +31,12 @@ class ProfilesWidget(QWidget):
         super().__init__()
         self.map = ProfileMapPanel(napari_viewer)
         self.step = ProfilePanel(napari_viewer, "profile")
-        self.testing = TestingPanel(napari_viewer)
+        self.outcome = OutcomePanel(napari_viewer)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 6)
         column.addWidget(self.step)
-        section = Section("What the profiles tell", self.testing)
+        section = Section("What the profiles tell", self.outcome)
         section.setContentsMargins(6, 0, 6, 0)
         column.addWidget(section)
         column.addStretch(1)

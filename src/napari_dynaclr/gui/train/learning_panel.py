@@ -342,8 +342,9 @@ class LearningPanel(View):
             bring_up(self._viewer, "Segment and track", "track")
         elif self._left.kind is Kind.ARROW:
             # Channel and frames of a pair are in the file.
-            rest = {"channel": "", "delta_t": None}
-            self.bench.propose("find", method="tap", preset="none", weights=str(network), **rest)
+            self.bench.propose(
+                "find", method="tap", preset="none", weights=str(network), channel="", delta_t=None
+            )
             bring_up(self._viewer, "Time arrow")
         elif self._left.kind is Kind.PROFILER:
             self.bench.propose("profile", method="fields", weights=str(network), channels=())

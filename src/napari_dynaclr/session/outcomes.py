@@ -1,0 +1,114 @@
+"""What tests of profiles came to: read back, and said in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_dynaclr.core.dataset import Dataset
+
+RETRIEVAL, NUISANCE = "retrieval", "nuisance"
+"""Methods of the stage "evaluate" that test profiles."""
+
+_NEEDED = {
+    RETRIEVAL: {"split", "condition", "queries", "wells", "accuracy", "chance", "p"},
+    NUISANCE: {"nuisance", "score", "chance", "chance_high", "p", "meaning"},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One test of a profile.
+
+    Attributes
+    ----------
+    method
+        :data:`RETRIEVAL` or :data:`NUISANCE`.
+    profile, level
+        What was tested; the level is "" where that is always the same.
+    table
+        What it came to, as the method returns it.
+    """
+
+    method: str = ""
+    profile: str = ""
+    level: str = ""
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def of(cls, method: str, params: dict[str, Any], table: pd.DataFrame) -> Outcome:
+        """Take what a run with some settings came to."""
+        return cls(method, str(params.get("profile", "")), str(params.get("level", "")), table)
+
+    def words(self) -> list[str]:
+        """Say what it means, a sentence each."""
+        if self.method == NUISANCE:
+            return [str(one) for one in self.table["meaning"]]
+        said = []
+        for row in self.table[self.table["condition"] == "all"].to_dict("records"):
+            better = "better than" if row["p"] <= 0.05 else "no better than"
+            text = (
+                f"{str(row['split']).capitalize()}: the condition is told right for "
+                f"{row['accuracy']:.0%} of {int(row['queries'])} {self._queries(row)}, {better} "
+                f"chance ({row['chance']:.0%}, p = {row['p']:.2g})."
+            )
+            said.append(text)
+        return said
+
+    def _queries(self, row: Mapping[Any, Any]) -> str:
+        if self.level == "well":
+            return "wells"
+        what = "fields" if self.level == "field" else "wells and times"
+        return f"{what} in {int(row['wells'])} wells"
+
+    def bars(self) -> pd.DataFrame:
+        """Return what to draw: ``name``, ``score``, ``chance`` and whether it ``tells``."""
+        table = self.table
+        if self.method == RETRIEVAL:
+            table = table[table["split"] == table["split"].iloc[0]]
+            names, score = table["condition"].replace("all", "all conditions"), table["accuracy"]
+        else:
+            names, score = table["nuisance"], table["score"]
+        return pd.DataFrame(
+            {
+                "name": names.to_numpy(str),
+                "score": score.to_numpy(float),
+                "chance": table["chance"].to_numpy(float),
+                "tells": table["p"].to_numpy(float) <= 0.05,
+            }
+        )
+
+
+def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
+    """Read what the last test of a profile came to; None if it was not tested, or not last.
+
+    Parameters
+    ----------
+    dataset
+        The dataset.
+    method
+        Which test.
+    profile
+        Name of the profile.
+    """
+    workspace = dataset.workspace
+    runs = [
+        run
+        for run in workspace.runs()
+        if (run.get("stage"), run.get("method"), run.get("status"))
+        == ("evaluate", method, "finished")
+    ]
+    if not runs or dict(runs[-1].get("params", {})).get("profile") != profile:
+        return None
+    try:
+        table = pd.read_csv(workspace.evaluation(method))
+    except (OSError, ValueError):
+        return None
+    if not len(table) or not _NEEDED[method] <= set(table):
+        return None
+    return Outcome.of(method, dict(runs[-1]["params"]), table)
