@@ -79,7 +79,7 @@ def test_names_are_unique_and_titles_there():
 
 def test_stages_stand_in_the_order_of_the_pipeline():
     assert STAGES == (
-        "stain", "segment", "track", "correct", "train", "embed", "project", "annotate", "classify",
+        "stain", "segment", "track", "correct", "train", "find", "embed", "project", "annotate", "classify",
         "evaluate",
     )  # fmt: skip
     assert not {*MAKERS, *COMPOSED} & set(STAGES)

@@ -14,7 +14,7 @@ from napari_dynaclr.embedding.tap.images import prepare
 
 
 def settings(arrow, **values):
-    return params("find", "tap", weights=str(arrow), device="cpu", **values)
+    return params("find", "tap", weights=str(arrow), device="cpu", **{"border": 0.0} | values)
 
 
 def blobs(frames, seed=0, depth=1, size=64):

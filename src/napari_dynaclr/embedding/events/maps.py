@@ -74,7 +74,6 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
                 _pass_over(pairs, first, unreadable=bool({first, t} & lost.keys()))
             else:
                 pairs.write(first, finder.attribute(before, z, job)[None])
-                job.made(pairs.part(first))
             del before
             held.drop(first)
         if z is not None and t in compared:
