@@ -102,6 +102,12 @@ def encoders(tmp_path_factory):
             from napari_dynaclr.tracking.cellect.model import Cellect
 
             save_cellect(path, Cellect(CellectConfig(base=2, levels=3, embedding=8)))
+        elif name == "tap":
+            from napari_dynaclr.embedding.tap.architecture import TapConfig
+            from napari_dynaclr.embedding.tap.checkpoint import save_tap
+            from napari_dynaclr.embedding.tap.network import TimeArrowNet
+
+            save_tap(path, TimeArrowNet(TapConfig(features=4, maps=2)), {"source_channel": "Phase"})
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -200,6 +206,7 @@ def settings(truth, tmp_path, weights):
                 {"channels": ["Sensor"], "weights": weights, "patch_size": 32},
                 {"channels": ["Phase"]},
             ),
+            ("embed", "tap"): ({"weights": weights}, {"channel": "Nuclei"}),
             ("project", "phate"): ({}, {"knn": 8}),
             ("project", "umap"): ({}, {"neighbors": 8}),
             ("annotate", "points"): (

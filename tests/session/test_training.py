@@ -93,6 +93,7 @@ def test_networks_are_told_apart_by_what_their_files_say(dataset):
         "stainer": {"stainer": {"kind": "unext2", "backbone": "convnextv2_tiny"}},
         "masked": {"stainer": {"kind": "fcmae", "pretraining": True}},
         "tracker": {"kind": "cellect"},
+        "arrow": {"kind": "tap"},
     }
     for name, about in kinds.items():
         metadata = {"napari_dynaclr": json.dumps(about)}
@@ -101,7 +102,8 @@ def test_networks_are_told_apart_by_what_their_files_say(dataset):
     (folder / ".hidden.safetensors").touch()
     found = networks(dataset.workspace)
     stems = [[Path(one).stem for one in kind] for kind in astuple(found)]
-    assert stems == [["cut", "encoder"], ["cut", "stainer"], ["masked"], ["tracker"]]
+    known = [["masked"], ["tracker"], ["arrow"]]
+    assert stems == [["cut", "encoder"], ["cut", "stainer"], *known]
     assert kind_of(folder / "none.safetensors") is Kind.UNKNOWN
 
 

@@ -131,6 +131,8 @@ METHODS: tuple[Method, ...] = (
            "embedding.dynaclr.method", "DynaclrParams", "torch"),
     Method("embed", "imagenet", "ConvNeXt trained on ImageNet, to compare with",
            "embedding.imagenet", "ImagenetParams", "torch"),
+    Method("embed", "tap", "TAP: dense features that tell the arrow of time, averaged by cell",
+           "embedding.tap.method", "TapParams", "torch"),
     Method("project", "phate", "PHATE map",
            "projection.phate", "PhateParams"),
     Method("project", "pca", "Principal components",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.embedding.inference import Inference
 
 
-class NetworkParams(ComputeParams):
+class EmbedParams(ComputeParams):
     """Settings of every embedding with a network."""
 
     name: str = Field(
@@ -42,6 +42,16 @@ class NetworkParams(ComputeParams):
         description="Stop at a frame of nothing but zeros or NaN, or embed it as it is.",
         json_schema_extra={"advanced": True},
     )
+
+    @field_validator("name")
+    @classmethod
+    def _file_name(cls, name: str) -> str:
+        return check_name(name) if name else name
+
+
+class NetworkParams(EmbedParams):
+    """Settings of every embedding with a network that sees a patch of each cell."""
+
     batch_size: int | None = Field(
         None,
         title="Batch size",
@@ -50,11 +60,6 @@ class NetworkParams(ComputeParams):
         le=4096,
         json_schema_extra={"advanced": True, "speed_only": True},
     )
-
-    @field_validator("name")
-    @classmethod
-    def _file_name(cls, name: str) -> str:
-        return check_name(name) if name else name
 
 
 @dataclass(frozen=True)

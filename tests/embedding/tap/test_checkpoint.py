@@ -216,6 +216,16 @@ def test_frames_of_a_pair_are_as_far_apart_as_in_the_training():
         TapRecipe().step(1, 1, "A/1/0")
     with pytest.raises(InvalidInput, match=r"4 frames apart \(those of the .*delta_t to 3 or less"):
         TapRecipe(delta_t=4).step(None, 4, "A/1/0")
-    assert TapRecipe(stacks="max").handling() == "max"
-    assert TapRecipe(stacks="max").handling("slices") == "slices"
+
+
+def test_stacks_are_handled_as_chosen_else_as_trained_else_by_slices():
     assert TapRecipe().handling() == "slices"
+    assert TapRecipe(stacks="max").handling("auto") == "max"
+    assert TapRecipe(stacks="max").handling("slices") == "slices"
+
+
+def test_pixels_of_another_size_are_told():
+    recipe = TapRecipe(pixel_size=0.5)
+    assert "those of the training were 0.5 um" in recipe.unlike((1.0, 1.0, 1.0))
+    assert recipe.unlike((1.0, 0.55, 0.55)) == ""
+    assert TapRecipe().unlike((1.0, 1.0, 1.0)) == ""

@@ -12,6 +12,9 @@ from napari_dynaclr.learning.recipe import Recipe
 Normalization = Literal["percentiles"]
 Stacks = Literal["slices", "max"]
 
+_ALIKE = 1.25
+"""Pixels that are not wider or narrower than by this are as good as those of the training."""
+
 
 class TapRecipe(Recipe):
     """How images were made for a TAP network's training; None where that is not known.
@@ -40,9 +43,9 @@ class TapRecipe(Recipe):
     stacks: Stacks | None = None
     pixel_size: float | None = Field(None, gt=0)
 
-    def handling(self, wanted: Stacks | None = None) -> Stacks:
-        """Settle what becomes of images with depth: as is asked for, as trained, else slices."""
-        return wanted or self.stacks or "slices"
+    def handling(self, wanted: Literal["auto", "slices", "max"] = "auto") -> Stacks:
+        """Settle what becomes of images with depth: as wanted, else as trained, else slices."""
+        return (self.stacks or "slices") if wanted == "auto" else wanted
 
     def step(self, wanted: int | None, frames: int, where: str) -> int:
         """Settle how far apart the frames of a pair are: as is asked for, as trained, else one.
@@ -74,3 +77,18 @@ class TapRecipe(Recipe):
                 f"apart{trained}: set delta_t to {frames - 1} or less."
             )
         return step
+
+    def unlike(self, scale: tuple[float, float, float]) -> str:
+        """Say how a movie's pixels differ from those of the training; "" if they do not.
+
+        Parameters
+        ----------
+        scale
+            Voxel size (z, y, x) in um.
+        """
+        if self.pixel_size is None or 1 / _ALIKE < scale[2] / self.pixel_size < _ALIKE:
+            return ""
+        return (
+            f"Pixels are {scale[2]:.3g} um wide, those of the training were "
+            f"{self.pixel_size:.3g} um: what TAP has learned to see has another size here."
+        )

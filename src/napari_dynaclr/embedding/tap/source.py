@@ -52,6 +52,13 @@ class TapSource(ComputeParams):
         description="What the network sees; the channel that it was trained on, if left empty.",
         json_schema_extra={"choices": "channels"},
     )
+    stacks: Literal["auto", "slices", "max"] = Field(
+        "auto",
+        title="Stacks",
+        description="What becomes of images with depth: slices looks at each slice by itself, max "
+        "at their maximum projection; auto does as was done in training.",
+        json_schema_extra={"advanced": True},
+    )
 
 
 def is_public(path: Path) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import torch
 
+from napari_dynaclr.core.blocks import plan
 from napari_dynaclr.core.device import Device, empty_cache, is_out_of_memory
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.blocks import plan
 from napari_dynaclr.tracking.cellect.candidates import Cells, in_pixels
 from napari_dynaclr.tracking.cellect.centres import Centres, find_centres
 from napari_dynaclr.tracking.cellect.dedupe import kept_once
@@ -17,9 +17,9 @@ from napari_dynaclr.tracking.cellect.dedupe import kept_once
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.blocks import Block
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.cellect.architecture import CellectConfig
-    from napari_dynaclr.core.blocks import Block
     from napari_dynaclr.tracking.cellect.model import Cellect
     from napari_dynaclr.tracking.cellect.network import Maps
 
