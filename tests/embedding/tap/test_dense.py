@@ -68,11 +68,24 @@ def test_slices_are_images_by_themselves(loaded):
 
 
 def grad_cam(network, first, second):
-    """Grad-CAM written down plainly, of the frame in one piece (the public code's)."""
+    """Grad-CAM written down plainly, of the frame in one piece, at the head's last features."""
     pair = torch.from_numpy(np.stack([first, second]))[None, :, None]
-    z = network.represent(pair[0]).detach().requires_grad_()
-    network.head(z[None])[0, 0].backward()
-    return torch.einsum("c,cyx->yx", z.grad[0].sum((-2, -1)), z.detach()[0]).abs().numpy()
+    head = network.classification_head
+    last = head.layers(network.represent(pair[0])[None]).detach().requires_grad_()
+    forward, backward = head.head(last)[0]
+    (forward - backward).backward()
+    weights = last.grad[0].sum((-2, -1))
+    return torch.einsum("tc,tcyx->yx", weights, last.detach()[0]).clamp_min(0).numpy()
+
+
+def test_the_mean_lead_of_all_pixels_is_that_of_the_logits(loaded):
+    pair = torch.from_numpy(np.stack([image(20, 30), image(20, 30, seed=1) + 1]))[None, :, None]
+    with torch.no_grad():
+        logits, z = loaded.network.both(pair)
+        leads = loaded.network.leads(z)
+    assert leads.shape == (1, 20, 30)
+    assert abs(float(leads.mean() - (logits[0, 0] - logits[0, 1]))) < 1e-5
+    assert torch.allclose(loaded.network.leads(z.flip(1)), -leads, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES)
