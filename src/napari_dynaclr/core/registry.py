@@ -127,6 +127,8 @@ METHODS: tuple[Method, ...] = (
            "staining.training.masked", "MaskedParams", "torch"),
     Method("train", "cellect", "CELLECT: a tracker, from centre points",
            "tracking.cellect.training.params", "CellectTrainingParams", "torch"),
+    Method("train", "tap", "TAP: dense features, by telling the arrow of time",
+           "embedding.tap.training.params", "TapTrainingParams", "torch"),
     Method("find", "tap", "Likely events, such as divisions, by the arrow of time (TAP)",
            "embedding.events.tap", "TapEventsParams", "torch"),
     Method("embed", "features", "Engineered features of shape, intensity and texture",

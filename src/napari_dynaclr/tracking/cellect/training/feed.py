@@ -1,42 +1,29 @@
-"""Batches for the training of CELLECT: from memory where all frames fit, streamed where not.
-
-An epoch of a large dataset goes through its movies in an order of its own, each frame read once;
-patches of many frames wait in a pool, from which batches are drawn. So batches are mixed, and
-memory stays bounded.
-"""
+"""Batches for the training of CELLECT: what is drawn, and how it is cut out of frames."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_dynaclr.core.background import read_ahead
-from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.tracking.cellect.training.samples import collate, make_sample, turned
+from napari_dynaclr.learning.feed import Needs, SampleFeed, Share
+from napari_dynaclr.tracking.cellect.training.samples import Sample, collate, make_sample, turned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.cellect.training.frames import Stretch
-    from napari_dynaclr.tracking.cellect.training.samples import Batch, Sample
+    from napari_dynaclr.tracking.cellect.training.samples import Batch
 
 _BYTES = 2
 _FRAMES = 3
-_AT_ONCE = 3
-"""Batches under way: one in use, one that waits, one that is being made."""
 
 _PAINTED = 24
 """Bytes a voxel of a batch, of all maps that are painted of two frames."""
-
-_RAW = 4
-"""Memory of a frame while it is read and normalised, relative to what stays of it."""
 
 
 @dataclass(frozen=True)
@@ -136,33 +123,8 @@ class Sampler:
         whole = place.fov.shape[1:]
         return make_sample(images, place.points, draw.times, draw.origin, place.fov.scale, whole)
 
-    def stream(self, number: int, draws: Sequence[Draw]) -> Iterator[Sample]:
-        """Cut samples of one stretch, each frame of which is read once.
 
-        Parameters
-        ----------
-        number
-            Of the stretch.
-        draws
-            Its samples, in any order.
-        """
-        waiting = sorted(draws, key=lambda one: (one.times[-1], one.times[0]))
-        first = [one.times[0] for one in waiting]
-        # The earliest time that the samples from here on need.
-        needed = np.minimum.accumulate(first[::-1])[::-1]
-        times = sorted({t for one in draws for t in one.times})
-        held: dict[int, NDArray[np.float16]] = {}
-        done = 0
-        for t, frame in self._stretches[number].place.read(times):
-            held[t] = frame
-            while done < len(waiting) and waiting[done].times[-1] <= t:
-                yield self.cut(waiting[done], [held[one] for one in waiting[done].times])
-                done += 1
-            if done < len(waiting):
-                held = {one: kept for one, kept in held.items() if one >= needed[done]}
-
-
-class Feed:
+class Feed(SampleFeed[Draw, Sample]):
     """Batches of an epoch after the other; all processes get equally many.
 
     Parameters
@@ -202,94 +164,25 @@ class Feed:
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        self._stretches, self._drawing = stretches, drawing
-        self._sampler = Sampler(stretches, drawing)
-        self.size = size
-        """Samples of a batch."""
-        self._batches_each = max(-(-samples // (size * ranks)), 1)
-        self._seed, self._job = seed, job
-        self._rank, self._ranks = rank, ranks
+        self._drawing = drawing
         voxels = int(np.prod(drawing.size))
-        one = _BYTES * _FRAMES * voxels
-        room -= _AT_ONCE * size * (one + _PAINTED * voxels)
-        largest = max(_frame(stretch) for stretch in stretches)
-        whole = sum(_frame(stretch) * (stretch.last - stretch.first + 1) for stretch in stretches)
-        self.fits = whole + _RAW * largest <= room
-        """Whether all frames are in memory at once."""
-        window = (2 * drawing.interval + 1 + _RAW * self._block()) * largest
-        self._pool = int((room - window) / one)
-        if room <= 0 or (not self.fits and self._pool < 2 * size):
-            raise InvalidInput(
-                f"There is too little memory for batches of {size} patches: choose a smaller "
-                "batch_size or patch_size, or allow more memory."
-            )
-        self._kept: dict[tuple[int, int], NDArray[np.float16]] = {}
-        self.epoch = 0
-        """The epoch that the next iteration is of."""
+        needs = Needs(
+            sample=_BYTES * _FRAMES * voxels,
+            painted=_PAINTED * voxels,
+            span=2 * drawing.interval + 1,
+        )
+        sampler = Sampler(stretches, drawing)
+        super().__init__(
+            stretches, sampler, size, samples, needs, room, seed, job, Share(rank, ranks)
+        )
 
-    def _block(self) -> int:
-        """Frames that one read from disk brings."""
-        return max(one.place.fov.find(one.place.channel)[0].time_chunk for one in self._stretches)
-
-    def __len__(self) -> int:
-        return self._batches_each
-
-    def __iter__(self) -> Iterator[Batch]:
-        # Nothing happens before the first batch is asked for: Lightning makes iterators early.
-        with closing(read_ahead(self._batches(self.epoch), self._job, depth=1)) as batches:
-            yield from islice(batches, len(self))
-
-    def load(self) -> None:
-        """Read the frames now, if they all fit; with the first batch by default."""
-        if not self.fits or self._kept:
-            return
-        for number, stretch in enumerate(self._job.track(self._stretches, "read images")):
-            for t, frame in stretch.place.read(range(stretch.first, stretch.last + 1)):
-                self._job.check()
-                self._kept[number, t] = frame
-
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        rng = np.random.default_rng([self._seed, epoch])
-        wanted = len(self) * self.size * self._ranks
-        draws = [self._sampler.draw(rng) for _ in range(wanted)][self._rank :: self._ranks]
-        rng = np.random.default_rng([self._seed, epoch, self._rank])
-        samples = self._from_memory(draws) if self.fits else self._streamed(draws, rng)
-        while some := list(islice(samples, self.size)):
-            yield collate([turned(one, rng) if self._drawing.turn else one for one in some])
-
-    def _from_memory(self, draws: Sequence[Draw]) -> Iterator[Sample]:
-        self.load()
-        for draw in draws:
-            yield self._sampler.cut(draw, [self._kept[draw.stretch, t] for t in draw.times])
-
-    def _streamed(self, draws: Sequence[Draw], rng: np.random.Generator) -> Iterator[Sample]:
-        pool: list[Sample] = []
-        for number in rng.permutation(len(self._stretches)).tolist():
-            here = [one for one in draws if one.stretch == number]
-            if not here:
-                continue
-            for sample in self._sampler.stream(number, here):
-                self._job.check()
-                pool.append(sample)
-                if len(pool) >= self._pool:
-                    yield _taken(pool, rng)
-        while pool:
-            yield _taken(pool, rng)
+    def collate(self, samples: list[Sample], rng: np.random.Generator) -> Batch:
+        """Paint the maps of some samples, turned by chance where that is asked for."""
+        turn = self._drawing.turn
+        return collate([turned(one, rng) if turn else one for one in samples])
 
 
 def _mothers(stretch: Stretch, t: int) -> NDArray[np.int64]:
     points = stretch.place.points
     rows = points.at(t)
     return rows[points.dividing(rows, t + 1)]
-
-
-def _frame(stretch: Stretch) -> int:
-    """Bytes of a frame."""
-    return _BYTES * int(np.prod(stretch.place.fov.shape[1:]))
-
-
-def _taken(pool: list[Sample], rng: np.random.Generator) -> Sample:
-    """Take a sample out of the pool."""
-    place = int(rng.integers(len(pool)))
-    pool[place], pool[-1] = pool[-1], pool[place]
-    return pool.pop()

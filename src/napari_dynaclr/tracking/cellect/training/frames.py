@@ -88,6 +88,21 @@ class Stretch:
     first: int
     last: int
 
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Pixels of a frame as it is read, and of what stays of it: all."""
+        pixels = int(np.prod(self.place.fov.shape[1:]))
+        return pixels, pixels
+
+    @property
+    def block(self) -> int:
+        """Frames that one read from disk brings."""
+        return self.place.fov.find(self.place.channel)[0].time_chunk
+
+    def read(self, times: Sequence[int]) -> Iterator[tuple[int, NDArray[np.float16]]]:
+        """Read frames; see :meth:`Place.read`."""
+        return self.place.read(times)
+
     def starts(self) -> list[int]:
         """Return the time points from which there is a cell, and a frame to go on to."""
         times = np.unique(self.place.points.t)

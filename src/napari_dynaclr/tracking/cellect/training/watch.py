@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_dynaclr.learning.feed import stream
 from napari_dynaclr.tracking.cellect.training.detections import matched
 from napari_dynaclr.tracking.cellect.training.feed import Sampler
 from napari_dynaclr.tracking.cellect.training.samples import IGNORED, collate
@@ -71,7 +72,7 @@ class Watch:
         self.samples: list[Sample] = []
         for number in job.track(range(len(stretches)), "read images to validate with"):
             here = [one for one in draws if one.stretch == number]
-            self.samples += sampler.stream(number, here) if here else []
+            self.samples += stream(stretches[number], sampler, here) if here else []
         cells = [int(one.first.inside.sum()) for one in self.samples]
         self.shown = int(np.argmax(cells))
         """The sample to be shown, the one with the most cells."""

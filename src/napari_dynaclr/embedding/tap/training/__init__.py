@@ -1,0 +1,1 @@
+"""Training of TAP: which of two images comes first (tap.txt, 2 and 3.3)."""
