@@ -117,7 +117,9 @@ def test_squares_cover_a_field_evenly(length, side, starts):
 def test_a_field_is_the_mean_of_its_squares(dataset, save):
     dataset = dataset.select(["A/1/*"])
     file = save(unit="field", side=64)
-    table = profile(dataset, params("profile", "fields", weights=str(file), device="cpu", map="none"))
+    table = profile(
+        dataset, params("profile", "fields", weights=str(file), device="cpu", map="none")
+    )
     assert len(table) == 2 * 10
     assert set(table["cells"]) == {0}
     kept = dataset.workspace.profiles("fields", "field")

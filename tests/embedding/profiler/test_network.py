@@ -37,7 +37,9 @@ def test_what_is_masked_is_not_seen(network):
     masks[:, 1, 2] = True
     others = images.clone()
     others[:, :, 8:16, 16:24] = torch.rand(2, 5, 8, 8)
-    for one, other in zip(network.tokens(images, masks), network.tokens(others, masks), strict=True):
+    for one, other in zip(
+        network.tokens(images, masks), network.tokens(others, masks), strict=True
+    ):
         torch.testing.assert_close(one, other)
     assert not torch.allclose(network.tokens(images)[1], network.tokens(others)[1])
 

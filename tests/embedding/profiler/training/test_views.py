@@ -195,7 +195,5 @@ def test_local_views_are_small_parts_and_every_draw_is_another(generator):
 
 def test_views_are_the_same_for_the_same_numbers():
     images = torch.rand(4, 3, 64, 64)
-    one, other = (
-        Views(32, 16).whole(images, torch.Generator().manual_seed(5)) for _ in range(2)
-    )
+    one, other = (Views(32, 16).whole(images, torch.Generator().manual_seed(5)) for _ in range(2))
     assert torch.equal(one, other)

@@ -44,9 +44,7 @@ class Head(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
         # Of the batch at hand, whose rows are images or tokens: nothing to be kept. At first they
         # differ by little.
-        self.even = nn.BatchNorm1d(
-            bottleneck, eps=_EVEN, affine=False, track_running_stats=False
-        )
+        self.even = nn.BatchNorm1d(bottleneck, eps=_EVEN, affine=False, track_running_stats=False)
         self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck))
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
