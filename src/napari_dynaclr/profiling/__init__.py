@@ -51,7 +51,7 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
         If plates do not go together, the conditions table cannot be used, or fields cannot
         be pooled as was asked for; the message says why.
     """
-    from napari_dynaclr.core.conditions import find_conditions, keep_conditions
+    from napari_dynaclr.core.conditions import FILE, find_conditions, keep_conditions
     from napari_dynaclr.core.dataset import open_dataset
     from napari_dynaclr.core.profiles import ProfileParams, profile_rows
     from napari_dynaclr.profiling.gathering import gather, make_vectors
@@ -67,6 +67,11 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
         plates = [dataset, *(open_dataset(path) for path in params.also)]
         check_plates(plates, params)
         conditions = [find_conditions(plate, params.conditions) for plate in plates]
+        if not params.conditions and not (workspace.path / FILE).exists():
+            job.note(
+                "There is no table of conditions, so that each row of the plate counts as one: "
+                "name a table with conditions."
+            )
         keys: list[str] = []
         profilers: list[Profiler] = []
         for plate in plates:

@@ -43,6 +43,7 @@ class PhenotypesParams(Params):
         description="Width and height of a field; a nucleus is 24 to 34 pixels across.",
         ge=64,
         le=4096,
+        json_schema_extra={"advanced": True},
     )
     strength: float = Field(
         1.0,
@@ -50,6 +51,7 @@ class PhenotypesParams(Params):
         description="How far the phenotypes are from each other: 0 for no difference at all.",
         ge=0.0,
         le=2.0,
+        json_schema_extra={"advanced": True},
     )
     unevenness: float = Field(
         0.5,
