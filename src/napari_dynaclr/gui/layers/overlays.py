@@ -44,7 +44,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 EVENT_UM = 14.0
 """Diameter of an event in the image, in um."""
 
-_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#ffffff", "#8a8a8a"
+_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#35c9ff", "#8a8a8a"
 
 
 class Overlays:
