@@ -17,7 +17,9 @@ _TASK = click.option("--task", default="infection", show_default=True, help="Whi
 
 
 @click.command("export", params=[DATASET, WORKSPACE, FOV])
-@click.argument("what", type=click.Choice(["annotations", "embedding", "curve", "tracks"]))
+@click.argument(
+    "what", type=click.Choice(["annotations", "embedding", "curve", "tracks", "weights"])
+)
 @click.argument("target", type=click.Path(path_type=Path))
 @_EMBEDDING
 @_TASK
@@ -33,6 +35,12 @@ _TASK = click.option("--task", default="infection", show_default=True, help="Whi
     help="Form of the tracks. ultrack: CSV, VisCy's too; ctc: masks and res_track.txt; geff: a "
     "graph as Zarr; napari: CSV of a Tracks layer.",
 )
+@click.option(
+    "--network",
+    default="network",
+    show_default=True,
+    help="Which network of 'train tap', by its name or file.",
+)
 def export_command(
     dataset: Path,
     what: str,
@@ -43,12 +51,14 @@ def export_command(
     task: str,
     state: str,
     form: str,
+    network: str,
 ) -> None:
     """Write results for other tools.
 
     annotations: a napari-iohub CSV; embedding: all cells as one AnnData (Zarr); curve:
     a CSV of the fraction of cells in a state over time, per well, with its 95 % band;
-    tracks: a file or folder per FOV, in one of several forms (--format).
+    tracks: a file or folder per FOV, in one of several forms (--format); weights: a
+    network of 'train tap' as the folder that the public TAP code opens (--network).
     """
     opened = open_selected(dataset, workspace, fov)
     if what == "annotations":
@@ -64,6 +74,10 @@ def export_command(
 
         with terminal_job() as job:
             export_tracks(opened, target, form, job)  # type: ignore[arg-type] # a Choice
+    elif what == "weights":
+        from napari_dynaclr.embedding.tap.export import export_weights
+
+        export_weights(opened, target, network)
     else:
         from napari_dynaclr.classification.curve import export_curve
         from napari_dynaclr.core.taskbook import read_tasks

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_dynaclr import Job, open_dataset
-from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding.tap import frames
 from napari_dynaclr.embedding.tap.attribution import attribution
@@ -56,7 +57,7 @@ def passes(monkeypatch):
 def test_the_maps_are_those_of_the_frame(movie, images, params, stacks, z):
     params = params.model_copy(update={"stacks": stacks})
     found = frame_maps(movie, "A/1/0", 1, params, z=z)
-    loaded = load_tap(params_path(params))
+    loaded = load_tap(Path(params.weights))
     place = 0 if stacks == "max" else 1 if z is None else z
     first, second = (prepare(images[t, 0], stacks)[place] for t in (1, 3))
     expected = attribution(loaded, first, second)
@@ -64,12 +65,6 @@ def test_the_maps_are_those_of_the_frame(movie, images, params, stacks, z):
     colours, _ = frames.pca_colours(frame_features(loaded, first[None])[:, 0])
     assert found["features"].shape == (40, 48, 3)
     np.testing.assert_allclose(found["features"], colours, atol=0.02)
-
-
-def params_path(params):
-    from pathlib import Path
-
-    return Path(params.weights)
 
 
 def test_going_through_a_movie_takes_one_pass_a_frame_with_the_same_colours(movie, params, passes):
@@ -92,7 +87,7 @@ def test_only_what_is_wanted_is_made(movie, params, passes):
 
 def test_other_weights_of_the_same_name_are_opened_anew(movie, params, arrow, passes):
     before = frame_maps(movie, "A/1/0", 0, params)
-    save_tap(params_path(params), arrow(seed=9), {"source_channel": "Nuclei", "delta_t": 2})
+    save_tap(Path(params.weights), arrow(seed=9), {"source_channel": "Nuclei", "delta_t": 2})
     after = frame_maps(movie, "A/1/0", 0, params)
     assert len(passes) == 4
     assert not np.allclose(before["attribution"], after["attribution"])
@@ -131,9 +126,3 @@ def test_a_frame_of_zeros_has_maps_too(make_plate, images, params, tmp_path):
     found = frame_maps(dataset, "A/1/0", 1, params)
     assert np.isfinite(found["features"]).all()
     assert np.isfinite(found["attribution"]).all()
-
-
-def test_the_device_is_chosen(params, movie):
-    frame_maps(movie, "A/1/0", 0, params)
-    extractor, _ = frames._VIEWER._opened
-    assert next(extractor.network.parameters()).device.type == Device.CPU.value

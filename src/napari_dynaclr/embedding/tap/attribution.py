@@ -1,9 +1,13 @@
 """Attribution: which places of a frame tell the arrow of time (tap.txt, 3.3), by Grad-CAM.
 
-The map is that of the public code: of the logit for the order of time, with respect to the TAP
-representations z of the earlier frame. The gradient, summed over all pixels, weighs the features;
-their weighted sum, without its sign, is the map. (Grad-CAM's own paper takes its positive part;
-the TAP paper does not say.)
+The head's answer is the difference of its two logits. Its gradient by the TAP representations z of
+both frames, averaged over all pixels, weighs the features; their weighted sum over features and
+frames is what a place says for the order in which the frames are given, and its positive part,
+as Grad-CAM has it, is the map. What is the same in both frames cancels out.
+
+The public code takes the logit of one order, the earlier frame alone, and the sum without its
+sign. That map also shows what tells nothing: a logit by itself has a share that is the same for
+both orders. The paper names neither frame nor logit.
 
 The head works on each pixel by itself up to the average over all, and is linear from there: in
 eval mode a logit is the mean of what each pixel contributes, and its gradient at a pixel is not
@@ -21,10 +25,12 @@ import torch
 
 from napari_dynaclr.core.device import Device, device_memory
 from napari_dynaclr.core.job import Job
-from napari_dynaclr.embedding.tap.architecture import FORWARD
+from napari_dynaclr.embedding.tap.architecture import BACKWARD, FORWARD, FRAMES
 from napari_dynaclr.embedding.tap.dense import Extractor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from napari_dynaclr.embedding.tap.checkpoint import LoadedTap
@@ -76,45 +82,12 @@ def attribution(
     with device_memory(device):
         extractor = Extractor(loaded, device, precision)
         slices = [
-            features_and_attribution(extractor, one, other, job)[1]
+            attribution_of(
+                extractor.network, extractor.plane(one, job), extractor.plane(other, job), job
+            )
             for one, other in zip(earlier, later, strict=True)
         ]
     return np.stack(slices).reshape(first.shape)
-
-
-def features_and_attribution(
-    extractor: Extractor,
-    first: NDArray[np.float32],
-    second: NDArray[np.float32],
-    job: Job,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Represent the pixels of a frame, and map how much each tells the arrow of time.
-
-    Parameters
-    ----------
-    extractor
-        The network.
-    first, second
-        The earlier and the later frame, normalised, (Y, X).
-    job
-        For cancelling.
-
-    Returns
-    -------
-    tuple
-        Features of the earlier frame, (features, Y, X), and the attribution (Y, X).
-
-    Raises
-    ------
-    InvalidInput
-        See :meth:`~napari_dynaclr.embedding.tap.dense.Extractor.tiles`.
-    """
-    features = np.empty((extractor.features, *first.shape), np.float32)
-    weights = np.zeros(extractor.features)
-    for y, x, z in extractor.tiles(np.stack([first, second]), job):
-        weights += _gradient(extractor.network, z, first.size)
-        features[:, y, x] = z[0].cpu().numpy()
-    return features, _weighted(features, weights)
 
 
 def attribution_of(
@@ -144,35 +117,31 @@ def attribution_of(
     _, height, width = first.shape
     device = next(network.parameters()).device
     rows = max(1, _BAND // width)
-    weights = np.zeros(len(first))
-    for start in range(0, height, rows):
-        job.check()
-        here = np.s_[:, start : start + rows]
-        pair = np.stack([first[here], second[here]]).astype(np.float32, copy=False)
+
+    def pairs() -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        for start in range(0, height, rows):
+            job.check()
+            here = slice(start, start + rows)
+            yield here, np.stack([first[:, here], second[:, here]]).astype(np.float32, copy=False)
+
+    weights = np.zeros((FRAMES, len(first)))
+    for _, pair in pairs():
         weights += _gradient(network, torch.from_numpy(pair).to(device), height * width)
     found = np.empty((height, width), np.float32)
-    for start in range(0, height, rows):
-        here = np.s_[:, start : start + rows]
-        found[here[1]] = _weighted(np.asarray(first[here], np.float32), weights)
-    return found
+    for here, pair in pairs():
+        found[here] = np.tensordot(weights.astype(np.float32), pair, axes=2)
+    return np.maximum(found, 0, out=found)
 
 
 def _gradient(network: TimeArrowNet, z: torch.Tensor, pixels: int) -> NDArray[np.float64]:
-    """Sum the gradient over part of a pair (2, features, h, w), of a frame of so many pixels.
+    """Sum the answer's gradient over part of a pair, of frames of so many pixels.
 
-    By the features of the first frame, (features,).
+    By frame and feature (2, features), from representations (2, features, h, w).
     """
-    rows = max(1, _BAND // z.shape[-1])
-    total = np.zeros(z.shape[1])
-    for band in z.split(rows, dim=-2):
-        pair = band.detach().clone().requires_grad_()
-        logit = network.head(pair[None])[0, FORWARD]
-        (found,) = torch.autograd.grad(logit, pair)
-        # The head averages over the band, not over the frame.
-        share = band.shape[-2] * band.shape[-1] / pixels
-        total += share * found[0].sum((-2, -1)).cpu().double().numpy()
+    pair = z.detach().requires_grad_()
+    logits = network.head(pair[None])[0]
+    (found,) = torch.autograd.grad(logits[FORWARD] - logits[BACKWARD], pair)
+    # The head averages over the part, not over the frame.
+    share = z.shape[-2] * z.shape[-1] / pixels
+    total: NDArray[np.float64] = share * found.sum((-2, -1)).cpu().double().numpy()
     return total
-
-
-def _weighted(features: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    return np.abs(np.tensordot(weights.astype(np.float32), features, axes=1))
