@@ -68,7 +68,7 @@ docs: setup  ## the documentation, into site/
 screenshots: setup  ## the tutorial's steps in a real window, and its pictures
 	$(SCREEN) $(PY) tools/screenshots.py $(ARGS)
 
-weights: setup  ## train the networks for the simulated sample anew (an hour and a half)
+weights: setup  ## train the networks for the simulated sample anew (two hours)
 	tools/weights.sh
 
 bench: setup  ## the benchmarks

@@ -173,6 +173,7 @@ def settings(truth, tmp_path, weights):
             list_events(dataset)
         few = {"noise": [], "contrast": [], "magnification": [], "time_points": 1}
         short = {"epochs": 1, "patches": 8, "batch_size": 4, "patch_size": 64, "device": "cpu"}
+        of_pairs = {**{name: short[name] for name in short if name != "patches"}, "pairs": 8}
         true_states = {"truth": str(truth / "annotations.csv")}
         given = {
             ("stain", "cytoland"): (
@@ -214,6 +215,7 @@ def settings(truth, tmp_path, weights):
             ("train", "staining"): (short, {"name": "another", "seed": 1}),
             ("train", "fcmae"): (short, {"name": "another", "seed": 1}),
             ("train", "cellect"): (short, {"name": "another", "seed": 1}),
+            ("train", "tap"): (of_pairs, {"name": "another", "seed": 1}),
             ("find", "tap"): (
                 {"weights": weights, "channel": "Nuclei", "device": "cpu"},
                 {"delta_t": 2},

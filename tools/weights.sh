@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains the small networks for the simulated sample, src/napari_dynaclr/sample/{stainer,encoder,tracker}.safetensors,
-# with nothing but the project's own commands. About an hour and a half on two cores; stopped, it goes on
+# Trains the small networks for the simulated sample, src/napari_dynaclr/sample/{stainer,encoder,tracker,arrow}.safetensors,
+# with nothing but the project's own commands. About two hours on two cores; stopped, it goes on
 # when it is run again. The plate they learn from (seed 1) is not the one of the demo (seed 0).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,6 +20,9 @@ run train "$plate" --name simulated --channels Phase --channels Sensor --border 
   --batch-size 128 --epochs 200 --minutes 30
 run train "$plate" --method cellect --name tracker --truth "$home/plate_truth.zarr" --mlps always \
   --learning-rate 0.003 --warm-up 0.05 --schedule cosine --batch-size 8 --epochs 30 --minutes 25
+run train "$plate" --method tap --name arrow --channel Nuclei --patch-size 48 --pairs 2000 \
+  --foreground 0.2 --changing 0.7 --epochs 60 --minutes 30
 cp "$made/stainer.safetensors" src/napari_dynaclr/sample/stainer.safetensors
 cp "$made/simulated.safetensors" src/napari_dynaclr/sample/encoder.safetensors
 cp "$made/tracker.safetensors" src/napari_dynaclr/sample/tracker.safetensors
+cp "$made/arrow.safetensors" src/napari_dynaclr/sample/arrow.safetensors

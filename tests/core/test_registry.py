@@ -79,8 +79,8 @@ def test_names_are_unique_and_titles_there():
 
 def test_stages_stand_in_the_order_of_the_pipeline():
     assert STAGES == (
-        "stain", "segment", "track", "correct", "train", "embed", "project", "profile", "annotate",
-        "classify", "evaluate",
+        "stain", "segment", "track", "correct", "train", "find", "embed", "project", "profile",
+        "annotate", "classify", "evaluate",
     )  # fmt: skip
     assert not {*MAKERS, *COMPOSED} & set(STAGES)
 

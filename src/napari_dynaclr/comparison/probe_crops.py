@@ -143,7 +143,8 @@ def _known(
     y, x = (np.abs(cells[axis].to_numpy()[:, None] - places[:, i]) for i, axis in enumerate("yx"))
     late = cells["t"].to_numpy()[:, None] - divisions.t
     near = (np.maximum(y, x) < params.patch_size) & (late >= -step - 1) & (late <= step + 1)
-    return pd.concat([found, cells[~near.any(axis=1)]], ignore_index=True)
+    far: pd.DataFrame = cells[~near.any(axis=1)]
+    return pd.concat([found, far], ignore_index=True)
 
 
 def _annotated(dataset: Dataset, fov: Fov) -> pd.DataFrame:

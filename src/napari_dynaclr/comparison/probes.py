@@ -18,7 +18,8 @@ from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.figures import save_figure
-from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
+from napari_dynaclr.embedding.tap.frames import TapViewParams
+from napari_dynaclr.embedding.tap.source import choose_channel, find_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ TITLES = {
 _FEWEST = 4
 
 
-class ProbesParams(TapSource):
+class ProbesParams(TapViewParams):
     """Settings of the comparison of what learns from few labels."""
 
     truth: str = Field(
@@ -97,15 +98,6 @@ class ProbesParams(TapSource):
         description="Width and height of the crops: both daughters should be in it.",
         ge=32,
         le=256,
-    )
-    delta_t: int | None = Field(
-        None,
-        title="Frames apart",
-        description="Frames from the first crop of a pair to the second; as TAP was trained, if "
-        "left out.",
-        ge=1,
-        le=1000,
-        json_schema_extra={"advanced": True},
     )
     others: int = Field(
         3,
@@ -196,7 +188,7 @@ def run(dataset: Dataset, settings: ProbesParams, job: Job) -> pd.DataFrame:
     with device_memory(device):
         loaded = in_background(lambda: _load(weights.path), job)
         step = _step(dataset, loaded, settings)
-        stacks = loaded.recipe.handling()
+        stacks = loaded.recipe.handling(settings.stacks)
 
         def channel(fov: Fov) -> str:
             return choose_channel(fov, settings)

@@ -14,7 +14,7 @@ from napari_dynaclr.embedding.tap.images import prepare
 
 
 def settings(arrow, **values):
-    return params("find", "tap", weights=str(arrow), device="cpu", **values)
+    return params("find", "tap", weights=str(arrow), device="cpu", **{"border": 0.0} | values)
 
 
 def blobs(frames, seed=0, depth=1, size=64):
@@ -67,7 +67,7 @@ def test_events_are_peaks_of_attribution_of_neighbouring_frames(movie, arrow):
     frames = [prepare(frame[0], "slices") for _, frame in movie.fovs[0].frames(["Nuclei"])]
     for t in range(5):
         expected = attribution(loaded, frames[t], frames[t + 1], Device.CPU)
-        np.testing.assert_allclose(maps[t, 0], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(maps[t, 0], expected, rtol=2e-2, atol=2e-3 * expected.max())
     first = table.iloc[0]
     assert first["score"] == pytest.approx(float(maps.max()))
     place = np.unravel_index(maps.argmax(), maps.shape)
@@ -97,7 +97,9 @@ def test_frames_far_apart_wait_on_disk_and_count_the_same(movie, arrow):
     find(movie, settings(arrow, delta_t=2))
     frames = [prepare(frame[0], "slices") for _, frame in movie.fovs[0].frames(["Nuclei"])]
     expected = attribution(load_tap(arrow), frames[1], frames[3])
-    np.testing.assert_allclose(maps_of(movie)[1, 0], expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        maps_of(movie)[1, 0], expected, rtol=2e-2, atol=2e-3 * expected.max()
+    )
 
 
 def test_other_settings_of_what_an_event_is_do_not_run_the_network(movie, arrow, represented):

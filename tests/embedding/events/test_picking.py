@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from napari_dynaclr.embedding.events.picking import apart, peaks
+from napari_dynaclr.embedding.events.picking import apart, inside, peaks
 
 SCALE = (1.5, 0.5, 0.5)
 
@@ -100,3 +100,11 @@ def test_nothing_to_choose_from():
 def test_peaks_at_the_border_are_peaks_too(sizes):
     found = peaks(spots((1, *sizes), (0, 0, 0, 5.0)), SCALE, 0.0, 6.0)
     assert found[["y", "x"]].to_numpy().tolist() == [[0, 0]]
+
+
+def test_places_near_the_edge_are_told_apart():
+    places = pd.DataFrame({"y": [0, 1, 2, 30, 57, 58], "x": 30})
+    away = inside(places, (60, 61), SCALE, border=1.25)  # 2.5 pixels
+    assert away.tolist() == [False, False, True, True, True, False]
+    assert inside(places, (60, 61), SCALE, border=0).all()
+    assert not inside(places.rename(columns={"y": "x", "x": "y"}), (61, 60), SCALE, 1.25)[0]

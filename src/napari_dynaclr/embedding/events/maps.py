@@ -74,11 +74,10 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
                 _pass_over(pairs, first, unreadable=bool({first, t} & lost.keys()))
             else:
                 pairs.write(first, finder.attribute(before, z, job)[None])
-                job.made(pairs.part(first))
             del before
             held.drop(first)
         if z is not None and t in compared:
-            held.put(t, z)
+            held.put(t, _halved(z))
     if pairs:
         for t in sorted(firsts - compared):  # the last frames: there is no later one
             _pass_over(pairs, t, unreadable=False)
@@ -170,8 +169,14 @@ def _write_features(writer: FovWriter, t: int, z: NDArray[Any] | None, unreadabl
     elif z is None:
         writer.finish(t, EMPTY)  # zeros, as the array was made
     else:
-        limit = np.finfo(np.float16).max
-        writer.write(t, np.clip(z, -limit, limit))
+        writer.write(t, _halved(z))
+
+
+def _halved(z: NDArray[Any]) -> NDArray[np.float16]:
+    """Keep a representation in half the memory."""
+    limit = float(np.finfo(np.float16).max)
+    found: NDArray[np.float16] = np.clip(z, -limit, limit).astype(np.float16)
+    return found
 
 
 def _pass_over(writer: FovWriter, t: int, *, unreadable: bool) -> None:

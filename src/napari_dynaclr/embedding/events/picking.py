@@ -62,12 +62,21 @@ class PickingParams(Params):
         json_schema_extra={"advanced": True},
     )
     window: float = Field(
-        60.0,
+        90.0,
         title="One while (min)",
         description="Within this time, all that happens at the same place is one event; where a "
         "movie does not say how far its frames are apart, in the frames before and after.",
         ge=0,
         le=100_000,
+        json_schema_extra={"advanced": True},
+    )
+    border: float = Field(
+        5.0,
+        title="Border (um)",
+        description="Places nearer to the edge of the image than this are no events: of a cell "
+        "that is cut off, nobody can tell.",
+        ge=0,
+        le=1000,
         json_schema_extra={"advanced": True},
     )
     smoothing: float = Field(
@@ -128,6 +137,7 @@ def pick(
     depth, flat = fov.shape[1], False
     for t, maps in job.track(_maps(plate / fov.name), f"peaks of {fov.name}", total=fov.shape[0]):
         places = peaks(maps, fov.scale, params.smoothing, params.radius).assign(t=t)
+        places = places[inside(places, fov.shape[2:], fov.scale, params.border)]
         flat = maps.shape[0] < depth  # of a projection: in the middle, unless a cell is there
         if flat:
             places["z"] = (depth - 1) / 2
@@ -196,6 +206,32 @@ def peaks(
     y, x = y[order], x[order]
     z = blurred[:, y, x].argmax(axis=0)
     return pd.DataFrame({"z": z.astype(float), "y": y, "x": x, "score": score[order]}).astype(float)
+
+
+def inside(
+    places: pd.DataFrame,
+    shape: tuple[int, int],
+    scale: tuple[float, float, float],
+    border: float,
+) -> NDArray[np.bool_]:
+    """Say which places are away from the edges of the image.
+
+    Parameters
+    ----------
+    places
+        ``y`` and ``x`` in pixels.
+    shape
+        (Y, X) of the image.
+    scale
+        Voxel size (z, y, x) in um.
+    border
+        How far away, um.
+    """
+    away = np.ones(len(places), bool)
+    for axis, size, pixel in zip("yx", shape, scale[1:], strict=True):
+        place = places[axis].to_numpy(float)
+        away &= (np.minimum(place, size - 1 - place) + 0.5) * pixel >= border
+    return away
 
 
 def apart(

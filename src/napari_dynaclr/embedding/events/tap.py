@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
 from napari_dynaclr.embedding.events.picking import PickingParams
+from napari_dynaclr.embedding.tap.frames import TapViewParams
 from napari_dynaclr.embedding.tap.images import prepare
-from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
+from napari_dynaclr.embedding.tap.source import choose_channel, find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,29 +26,16 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.weights import Weights
     from napari_dynaclr.embedding.tap.checkpoint import LoadedTap
     from napari_dynaclr.embedding.tap.dense import Extractor
+    from napari_dynaclr.embedding.tap.recipe import Stacks
 
 
-class TapMapParams(TapSource):
-    """What the maps depend on, whatever is taken from them."""
-
-    delta_t: int | None = Field(
-        None,
-        title="Frames apart",
-        description="Frames from the earlier frame of a pair to the later one; as the network was "
-        "trained, if left out. More where frames follow each other quickly.",
-        ge=1,
-        le=1000,
-        json_schema_extra={"left_out": "as trained"},
-    )
-
-
-class TapEventsParams(PickingParams, TapMapParams):
+class TapEventsParams(PickingParams, TapViewParams):
     """Settings of the search for likely events by the arrow of time."""
 
 
-def map_params(params: TapEventsParams) -> TapMapParams:
+def map_params(params: TapEventsParams) -> TapViewParams:
     """Return the settings that the maps depend on."""
-    return TapMapParams(**{name: getattr(params, name) for name in TapMapParams.model_fields})
+    return TapViewParams.of(params)
 
 
 @contextmanager
@@ -70,7 +57,7 @@ def open_finder(dataset: Dataset, params: TapEventsParams, job: Job) -> Iterator
         job.note(line)
     device = in_background(lambda: choose_device(Device(params.device)), job)
     with device_memory(device):
-        finder = TapFinder(params, weights, device, job)
+        finder = TapFinder(dataset, params, weights, device, job)
         try:
             yield finder
         finally:
@@ -82,6 +69,8 @@ class TapFinder:
 
     Parameters
     ----------
+    dataset
+        The movies.
     params
         Settings.
     weights
@@ -92,8 +81,16 @@ class TapFinder:
         Takes notes.
     """
 
-    def __init__(self, params: TapEventsParams, weights: Weights, device: Device, job: Job) -> None:
-        self._params, self._path, self._device, self._job = params, weights.path, device, job
+    def __init__(
+        self,
+        dataset: Dataset,
+        params: TapEventsParams,
+        weights: Weights,
+        device: Device,
+        job: Job,
+    ) -> None:
+        self._dataset, self._params, self._job = dataset, params, job
+        self._path, self._device = weights.path, device
         self.weights = (weights.sha256,)
 
     @cached_property
@@ -105,7 +102,8 @@ class TapFinder:
 
         self._job.report("load the network")
         loaded = in_background(load, self._job)
-        for line in loaded.told:
+        unlike = loaded.recipe.unlike(self._dataset.fovs[0].scale)
+        for line in (*loaded.told, *([unlike] if unlike else [])):
             self._job.note(line)
         return loaded
 
@@ -131,11 +129,15 @@ class TapFinder:
     @property
     def projects(self) -> bool:
         """Whether a stack becomes one slice."""
-        return self._loaded.recipe.handling() == "max"
+        return self._stacks == "max"
+
+    @property
+    def _stacks(self) -> Stacks:
+        return self._loaded.recipe.handling(self._params.stacks)
 
     def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
         """Represent every pixel of a frame (Z, Y, X): (F, Z or 1, Y, X)."""
-        slices = prepare(frame, self._loaded.recipe.handling())
+        slices = prepare(frame, self._stacks)
         extractor = self._extractor
         found = np.empty((extractor.features, *slices.shape), np.float32)
         for i, plane in enumerate(slices):

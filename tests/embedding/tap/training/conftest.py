@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from napari_dynaclr.core.registry import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from napari_dynaclr.core.params import Params
 
