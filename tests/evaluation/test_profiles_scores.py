@@ -22,6 +22,7 @@ from napari_dynaclr.evaluation.retrieving import (
     shuffled,
     vote,
 )
+from napari_dynaclr.profiling.pooling import Profiles, align
 
 
 @pytest.fixture
@@ -289,3 +290,21 @@ def test_where_there_is_nothing_to_be_told_it_is_one_line(profiled, given, said)
     with pytest.raises(InvalidInput, match=said) as error:
         nuisance(profiled(noise, **given))
     assert "\n" not in str(error.value)
+
+
+def test_alignment_makes_replicates_of_noise():
+    """Why what was aligned is refused: a well sees its replicate on the other plate."""
+    rng = np.random.default_rng(0)
+    noise_of_wells = Profiles(
+        rng.normal(size=(24, 8)).astype(np.float32),
+        pd.DataFrame({"plate": ["p"] * 12 + ["q"] * 12, "well": list(range(12)) * 2}),
+        [f"f{i}" for i in range(8)],
+    )
+    labels, plates = np.tile(np.arange(12), 2), np.repeat([0, 1], 12)
+
+    def accuracy(profiles):
+        found = retrieve(profiles.vectors, labels, leave_one_out(plates), 1, standardize=False)
+        return float((vote(labels, found.nearest) == labels[found.rows]).mean())
+
+    assert accuracy(noise_of_wells) < 0.4
+    assert accuracy(align(noise_of_wells, 0.3)) > 0.9

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +112,13 @@ def test_a_profile_is_out_of_date_once_its_embedding_is(embedded):
         read_profile(dataset, "mine", "well")
     profile(dataset, settings())
     assert len(read_profile(dataset, "mine", "well")) == 4
+
+
+def test_what_was_deleted_is_made_again(embedded):
+    dataset = embedded()
+    rows = profile(dataset, settings())
+    shutil.rmtree(dataset.workspace.profile("mine"))
+    pd.testing.assert_frame_equal(profile(dataset, settings()), rows)
 
 
 def test_of_selected_fovs_only(embedded):

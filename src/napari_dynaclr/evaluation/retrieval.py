@@ -163,7 +163,7 @@ def _scored(
 
 
 def _numbers(rows: pd.DataFrame, by: list[str]) -> NDArray[np.intp]:
-    """Number the groups of rows, from 0."""
+    """Give each row the number of its group, from 0."""
     return np.asarray(rows.groupby(by, sort=False).ngroup(), np.intp)
 
 
@@ -273,5 +273,5 @@ def _draw(
     right.set_yticks(places, scores["split"], fontsize=8)
     right.invert_yaxis()
     right.set(xlim=(0, 1), title="score (black line: chance)")
-    right.legend(fontsize=8, loc="lower right")
+    figure.legend(fontsize=8, loc="outside lower right", ncols=2)
     return figure

@@ -53,7 +53,7 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
     """
     from napari_dynaclr.core.conditions import FILE, find_conditions, keep_conditions
     from napari_dynaclr.core.dataset import open_dataset
-    from napari_dynaclr.core.profiles import ProfileParams, profile_rows
+    from napari_dynaclr.core.profiles import LEVELS, ProfileParams, profile_rows
     from napari_dynaclr.profiling.gathering import gather, make_vectors
     from napari_dynaclr.profiling.levels import check_plates, write_levels
 
@@ -86,7 +86,8 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
         entry["weights_sha256"] = list(profilers[0].weights)
         key = result_key(method, params, *dataset.fov_names, *keys, conditions)
         _, todo = pending(dataset, result, dict.fromkeys(dataset.fov_names, key))
-        if todo:
+        whole = all((workspace.profile(name) / f"{level}.zarr").exists() for level in LEVELS)
+        if todo or not whole:
             fields = gather(plates, params)
             with workspace.claim(result, dataset.fovs[0]):
                 # Void from here on, also those of FOVs that were not selected now.

@@ -52,6 +52,9 @@ def make_vectors(
         )
         for fov in dataset.fovs
     }
+    for fov in dataset.fovs:
+        if not _file(workspace, name, fov).exists():  # a person deleted it
+            workspace.forget(result, fov)
     done, todo = pending(dataset, result, keys)
     work = job.track(todo, f"profile {dataset.root.name}", len(dataset.fovs), len(done))
     for fov in claimed(workspace, result, work):

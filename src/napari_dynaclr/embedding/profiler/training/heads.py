@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 _LAYERS = 3
 _SPREAD = 0.02
+_EVEN = 1e-12
 
 
 class Head(nn.Module):
     """Three layers to a short vector of length 1, and its likeness to each prototype.
 
-    The paper does not say; DINOv2's, whose last layer has prototypes of length 1, too.
+    The paper does not say; DINOv2's, whose last layer has prototypes of length 1, too. But the
+    short vectors are normalised over the batch, an option of DINO's head that DINOv2 does
+    without: at first all images have nearly the same, and short trainings would stay where all
+    of them score alike.
 
     Parameters
     ----------
@@ -38,6 +42,9 @@ class Head(nn.Module):
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), nn.GELU()]
         self.layers = nn.Sequential(*layers[:-1])
+        # Of the batch at hand, whose rows are images or tokens: nothing to be kept. At first they
+        # differ by little.
+        self.even = nn.BatchNorm1d(bottleneck, eps=_EVEN, affine=False, track_running_stats=False)
         self.prototypes = nn.Parameter(torch.empty(prototypes, bottleneck))
         for layer in self.layers:
             if isinstance(layer, nn.Linear):
@@ -47,5 +54,6 @@ class Head(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Score tokens (..., width) for the prototypes, (..., prototypes), from -1 to 1."""
-        short = functional.normalize(self.layers(tokens).float(), dim=-1, eps=1e-6)
+        short = self.even(self.layers(tokens).float())
+        short = functional.normalize(short, dim=-1, eps=1e-6)
         return functional.linear(short, functional.normalize(self.prototypes.float(), dim=-1))
