@@ -120,6 +120,19 @@ def encoders(tmp_path_factory):
             from napari_dynaclr.embedding.tap.network import TimeArrowNet
 
             save_tap(path, TimeArrowNet(TapConfig(features=4, maps=2)), {"source_channel": "Phase"})
+        elif name in ("profiler", "fields"):
+            from napari_dynaclr.embedding.profiler.architecture import ProfilerConfig
+            from napari_dynaclr.embedding.profiler.checkpoint import save_profiler
+            from napari_dynaclr.embedding.profiler.network import ProfilerNet
+            from napari_dynaclr.embedding.profiler.recipe import ProfilerRecipe
+
+            recipe = ProfilerRecipe(
+                source_channels=("Sensor",),
+                channel_kind="fluorescence",
+                unit="field" if name == "fields" else "cell",
+                pixel_size=0.55,
+            )
+            save_profiler(path, ProfilerNet(ProfilerConfig("mini", 1, 32, 8)), recipe)
         else:
             flat = (1, 4, 4)
             network = ContrastiveEncoder(EncoderConfig("convnext_mini", 1, 1, flat, flat))
@@ -135,7 +148,7 @@ def weights(method, encoders):
     """A file of weights, for the methods that need one."""
     if method.stage == "evaluate" and method.name.startswith("stain") and NETWORKS:
         return encoders("cytoland")
-    takes = method.stage in ("stain", "find", "embed") and method.extra
+    takes = method.stage in ("stain", "find", "embed", "profile") and method.extra
     if takes or (method.stage, method.name) in (("track", "cellect"), ("track", "trackastra")):
         return encoders(method.name)
     return ""
@@ -219,6 +232,23 @@ def settings(truth, tmp_path, weights):
             ("find", "tap"): (
                 {"weights": weights, "channel": "Nuclei", "device": "cpu"},
                 {"delta_t": 2},
+            ("train", "profiler"): (
+                {
+                    "channels": ["Sensor"],
+                    "epochs": 1,
+                    "patch_size": 32,
+                    "token_size": 8,
+                    "local_crops": 0,
+                    "prototypes": 16,
+                    "time_window": 1000.0,
+                    "device": "cpu",
+                },
+                {"name": "another", "seed": 1},
+            ),
+            ("embed", "profiler"): ({"weights": weights}, {"channels": ["Phase"]}),
+            ("profile", "fields"): (
+                {"weights": weights, "map": "none", "device": "cpu"},
+                {"channels": ["Phase"]},
             ),
             ("embed", "features"): ({}, {"ring": 4.0}),
             ("embed", "dynaclr"): ({"preset": "none", "weights": weights}, {"patch_size": 40}),

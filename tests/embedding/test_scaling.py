@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_dynaclr.core.normalize import summarize
-from napari_dynaclr.embedding.scaling import MODES, has_gaps, percentile_range, scale_patches
+from napari_dynaclr.embedding.scaling import (
+    MODES,
+    RANGES,
+    has_gaps,
+    percentile_range,
+    scale_patches,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,10 @@ def test_every_mode_against_its_formula(patches, pool):
         "batch-percentiles": np.stack([stretch(plain[:, c]) for c in range(2)], axis=1),
         "none": plain,
     }
-    assert expected.keys() == MODES.keys()
+    for name in RANGES:
+        high = min(known["max"], known["p99"] + 0.3 * (known["p99"] - known["p1"]))
+        expected[name] = np.clip((plain - known["p1"]) / (high - known["p1"]), 0, 1)
+    assert expected.keys() == MODES.keys() | RANGES.keys()
     for mode, values in expected.items():
         found = scale_patches(patches, [mode] * 2, [known] * 2, pool)
         assert found.dtype == np.float32

@@ -192,6 +192,8 @@ class Feed:
                 found += len(image)
                 if len(image):
                     yield self._read(block, False), image, partner
+                if found >= len(self) * self.size:  # reading on ahead would be for nothing
+                    return
             turn += 1
         raise InvalidInput(
             "No image has a partner among those that fit into memory together: allow more memory."
@@ -253,7 +255,7 @@ def _too_few(units: int, there: int, window: float | None) -> str:
     return (
         f"{units} of {there} images have another one of their well within {window:g} min: local "
         "aggregation needs another field, cell or time point of the same well. Take more FOVs or "
-        "a longer time_window, or do without (no local_aggregation)."
+        "a longer time_window, or do without (--no-local-aggregation)."
     )
 
 
