@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Points
+from napari.utils.colormaps import Colormap
 
 from napari_dynaclr.core.tasks import find_task
 from napari_dynaclr.gui.layers.features import ROLE, feature_layers
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 MAP = "map "
 """How the roles of layers begin that show a map of every frame, one after the other."""
 
+_GLOW = Colormap(
+    [[1.0, 0.35, 0.0, 0.0], [1.0, 0.35, 0.0, 0.15], [1.0, 0.6, 0.0, 0.7], [1.0, 1.0, 0.3, 1.0]],
+    controls=[0.0, 0.25, 0.6, 1.0],
+    name="time arrow",
+)
+"""Clear where nothing tells the order of time: added to bright cells, it would not be seen."""
+
 _LOOKS: dict[str, dict[str, Any]] = {
     FEATURES: {
         "name": "time arrow: features",
@@ -35,8 +43,8 @@ _LOOKS: dict[str, dict[str, Any]] = {
     },
     ATTRIBUTION: {
         "name": "time arrow: attribution",
-        "blending": "additive",
-        "colormap": "magma",
+        "blending": "translucent_no_depth",
+        "colormap": _GLOW,
         "interpolation2d": "linear",
     },
 }
@@ -44,7 +52,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 EVENT_UM = 14.0
 """Diameter of an event in the image, in um."""
 
-_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#ffffff", "#8a8a8a"
+_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#35c9ff", "#8a8a8a"
 
 
 class Overlays:

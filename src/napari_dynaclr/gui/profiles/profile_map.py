@@ -85,7 +85,8 @@ class ProfileMapPanel(View):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
             first.addWidget(box)
         first.addStretch(1)
-        second.addWidget(QLabel("Colour by"))
+        self.colour_label = QLabel("Colour by")
+        second.addWidget(self.colour_label)
         second.addWidget(self.colour, 1)
         second.addWidget(self.fit)
         layout = QVBoxLayout(self)
@@ -159,6 +160,9 @@ class ProfileMapPanel(View):
         self.map.setVisible(bool(shown.maps))
         choices = shown.choices()
         _fill(self.colour, {name: COLOURS[name] for name in choices}, profiles.colour)
+        for part in (self.colour_label, self.colour, self.fit):
+            part.setVisible(len(shown) > 0)
+        self.level.setVisible(bool(profiles.names))
         nowhere = np.full((len(shown), 2), np.nan, np.float32)
         is_open = self.session.dataset is not None
         self.cloud.set_hint(_NO_MAP if len(shown) else _NO_PROFILE if is_open else _NO_DATASET)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSplitter, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.profiles.outcome_panel import OutcomePanel
 from napari_dynaclr.gui.profiles.profile_map import ProfileMapPanel
 from napari_dynaclr.gui.scroll import Scroll
-from napari_dynaclr.gui.section import Section
 from napari_dynaclr.gui.steps.step_widget import StepPanel
 from napari_dynaclr.session import Scope
 
@@ -32,22 +31,33 @@ class ProfilesWidget(QWidget):
         self.map = ProfileMapPanel(napari_viewer)
         self.step = ProfilePanel(napari_viewer, "profile")
         self.outcome = OutcomePanel(napari_viewer)
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 6)
-        column.addWidget(self.step)
-        section = Section("What the profiles tell", self.outcome)
-        section.setContentsMargins(6, 0, 6, 0)
-        column.addWidget(section)
-        column.addStretch(1)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(Scroll(self.step), "1  Profile")
+        self.tabs.addTab(Scroll(_padded(self.outcome)), "2  Test")
         self.halves = QSplitter(Qt.Orientation.Vertical)
         self.halves.addWidget(self.map)
-        self.halves.addWidget(Scroll(content))
+        self.halves.addWidget(self.tabs)
         self.halves.setStretchFactor(0, 3)
         self.halves.setStretchFactor(1, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.halves)
+
+    def show_stage(self, stage: str) -> None:
+        """Bring the panel of a stage to the front, also if the map has all the room."""
+        self.tabs.setCurrentIndex(0 if stage == "profile" else 1)
+        if not self.halves.sizes()[1]:
+            self.halves.setSizes([3, 2])
+
+
+def _padded(panel: QWidget) -> QWidget:
+    """Return a panel with some space around it, and at the top of its room."""
+    content = QWidget()
+    column = QVBoxLayout(content)
+    column.setContentsMargins(6, 6, 6, 6)
+    column.addWidget(panel)
+    column.addStretch(1)
+    return content
 
 
 class ProfilePanel(StepPanel):

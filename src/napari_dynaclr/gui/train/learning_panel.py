@@ -348,7 +348,7 @@ class LearningPanel(View):
             bring_up(self._viewer, "Time arrow")
         elif self._left.kind is Kind.PROFILER:
             self.bench.propose("profile", method="fields", weights=str(network), channels=())
-            bring_up(self._viewer, "Profiles")
+            bring_up(self._viewer, "Profiles", "profile")
         else:
             self._embed(network)
 
