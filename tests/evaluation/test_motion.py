@@ -14,9 +14,10 @@ def test_it_says_how_cells_move_and_what_suits_them(processed):
     assert (table["step"] > 0.3).all()
     assert (table["far_step"] > table["step"]).all()
     assert (table["spacing"] > table["diameter"] / 2).all()
-    assert len(job.notes) == len(table)
+    assert len(job.notes) == len(table) + 1
     assert "Settings for 'track': max_distance=" in job.notes[0]
     names = ["max_distance", "max_division_distance"]
+    assert f"max_distance={table['max_distance'].max():g}" in job.notes[-1]
     track(processed, parse("track", None, table[names].iloc[0].to_dict()))
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
 
+_SUGGESTED = ("max_distance", "max_division_distance")
+"""Settings of which a plate needs one value: cells of its quickest field must not be lost."""
+
 
 class MotionParams(Params):
     """No settings: all that is asked for is in the segmented cells."""
@@ -52,6 +55,9 @@ def measure(dataset: Dataset, params: MotionParams, job: Job) -> Report:
         verdicts.append({"fov_name": fov.name, "verdict": motion.verdict})
         job.note(f"{fov.name}: {motion.verdict}{_advice(motion.suggested)}")
     table = pd.DataFrame(rows)
+    widest = {name: float(table[name].max()) for name in _SUGGESTED if name in table}
+    if len(table) > 1 and widest:
+        job.note(f"All FOVs together, the widest of these:{_advice(widest)}")
     return Report(table, more={"verdicts": pd.DataFrame(verdicts)})
 
 

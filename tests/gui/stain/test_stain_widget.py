@@ -217,6 +217,7 @@ def started(widget, stain, bench, qtbot, steps):
     qtbot.mouseClick(widget.step.run_button, LEFT)
     stain.steps.release(steps)
     qtbot.waitUntil(lambda: f"B/1/0 {steps}/10" in widget.step.progress.text.text())
+    qtbot.waitUntil(lambda: "nuclei_prediction" in images(bench))
     qtbot.waitUntil(lambda: isinstance(layer(bench).data, GrowingImage))
 
 

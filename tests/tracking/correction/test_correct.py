@@ -141,7 +141,10 @@ def test_an_action_that_is_done_already_is_noted(movie):
     given = {"action": "cut", "cells": [str(node(3, 1))]}
     correct(movie, parse("correct", "edit", given), job)
     assert "done already: cut track 1 at t=3" in notes
-    assert len(Corrector(movie, FOV).corrections) == 2
+    given = {"action": "cut", "cells": ["1@1"]}
+    correct(movie, parse("correct", "edit", given), job)
+    assert "cut track 1 at t=1" in notes
+    assert len(Corrector(movie, FOV).corrections) == 3
 
 
 def test_the_command_line_lists_and_does(movie, capsys):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.tracking.correction.corrector import Outcome
     from napari_dynaclr.tracking.correction.journal import Recorded
     from napari_dynaclr.tracking.correction.lineages import Lineages
 
@@ -106,11 +107,14 @@ def act(corrector: Corrector, wishes: Sequence[Wish], job: Job) -> None:
     for wish in job.track(wishes[len(done) :], f"correct {corrector.fov.name}"):
         known = [one for one in corrector.corrections if _same(one, corrector, wish)]
         try:
-            _do(corrector, wish)
+            said = _do(corrector, wish).said
         except InvalidInput as error:
             if not known:
                 raise InvalidInput(f"{wish.where}{error}") from None
             job.note(f"{wish.where}done already: {describe(known[-1].correction)}")
+        else:
+            if len(wishes) == 1:  # of a table, the list at the end says enough
+                job.note(said)
 
 
 def _repeated(corrector: Corrector, wishes: Sequence[Wish]) -> list[Recorded]:
@@ -158,13 +162,12 @@ def _same(one: Recorded, corrector: Corrector, wish: Wish, *, then: bool = False
     return sorted(nodes) == sorted(ids) if wish.action == "swap" else nodes == ids
 
 
-def _do(corrector: Corrector, wish: Wish) -> None:
+def _do(corrector: Corrector, wish: Wish) -> Outcome:
     if wish.place is not None:
         t, z, y, x = wish.place
-        corrector.add(int(t), z, y, x, wish.radius)
-        return
+        return corrector.add(int(t), z, y, x, wish.radius)
     nodes = [find(corrector.lineages, cell) for cell in wish.cells]
-    corrector.do(wish.action, *nodes, replace=wish.replace, kind=wish.kind)
+    return corrector.do(wish.action, *nodes, replace=wish.replace, kind=wish.kind)
 
 
 def find(lineages: Lineages, cell: str) -> int:

@@ -8,9 +8,9 @@ from napari_dynaclr.tracking.cellect.architecture import CellectConfig
 from napari_dynaclr.tracking.cellect.model import Cellect
 from napari_dynaclr.tracking.cellect.training import parts
 from napari_dynaclr.tracking.cellect.training.detections import Detections, true_centres
-from napari_dynaclr.tracking.cellect.training.parts import Losses, pairs_of, right_links
+from napari_dynaclr.tracking.cellect.training.parts import Losses, _voxels, pairs_of, right_links
 from napari_dynaclr.tracking.cellect.training.points import make_points
-from napari_dynaclr.tracking.cellect.training.samples import collate, make_sample
+from napari_dynaclr.tracking.cellect.training.samples import Seen, collate, make_sample
 
 SCALE = (1.0, 1.0, 1.0)
 
@@ -121,3 +121,22 @@ def test_all_losses_of_an_empty_field_are_finite(losses, images, tracks):
     sum(found.values()).backward()
     assert all(bool(torch.isfinite(one)) for one in found.values())
     assert found["size"].item() == found["embedding"].item() == found["linking"].item() == 0
+
+
+@pytest.mark.parametrize("depth", [1, 9])
+def test_the_voxels_of_a_cell_fill_it_also_in_one_slice(depth):
+    rng = np.random.default_rng(0)
+    middle = depth // 2
+    count = 60
+    seen = Seen(
+        np.tile([32.0, 32.0, middle], (count, 1)),
+        np.tile([6.0, 6.0, 4.0], (count, 1)),
+        np.zeros(count, bool),
+        np.zeros(count, bool),
+        np.ones(count, bool),
+    )
+    drawn = _voxels(seen, (64, 64, depth), rng)
+    assert len(drawn.voxels) == count * 5, "none of them is outside"
+    away = np.linalg.norm((drawn.voxels - [middle, 32, 32]) / [4, 6, 6], axis=1)
+    assert away.max() < 1.3
+    assert (away > 0.6).sum() > count

@@ -244,9 +244,11 @@ def _voxels(seen: Seen, shape: tuple[int, ...], rng: np.random.Generator) -> Det
     """Return the centres of cells, and some voxels within their radii, (z, y, x)."""
     centres = true_centres(seen)
     cell = np.repeat(centres.cell, _VOXELS)
-    step = rng.normal(size=(len(cell), 3))
+    axes = 3 if shape[2] > 1 else 2  # in one slice, nothing of a ball but a disc would be inside
+    step = np.zeros((len(cell), 3))
+    step[:, :axes] = rng.normal(size=(len(cell), axes))
     step /= np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
-    step *= np.cbrt(rng.random((len(cell), 1))) * seen.radius[cell]
+    step *= rng.random((len(cell), 1)) ** (1 / axes) * seen.radius[cell]
     places = nearest_voxel(seen.position[cell] + step)
     inside = ((places >= 0) & (places < shape)).all(1)
     places = places[inside][:, [2, 0, 1]].astype(np.int64)
