@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
 from napari_dynaclr.embedding.events.picking import PickingParams
@@ -18,6 +16,7 @@ from napari_dynaclr.embedding.tap.source import choose_channel, find_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
@@ -135,24 +134,18 @@ class TapFinder:
     def _stacks(self) -> Stacks:
         return self._loaded.recipe.handling(self._params.stacks)
 
-    def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
-        """Represent every pixel of a frame (Z, Y, X): (F, Z or 1, Y, X)."""
-        slices = prepare(frame, self._stacks)
-        extractor = self._extractor
-        found = np.empty((extractor.features, *slices.shape), np.float32)
-        for i, plane in enumerate(slices):
-            found[:, i] = extractor.plane(plane, job)
-        return found
+    def represent(self, frame: NDArray[Any], job: Job) -> Iterator[NDArray[np.float32]]:
+        """Yield the representation of every pixel of a frame (Z, Y, X), slices as (F, Y, X)."""
+        for plane in prepare(frame, self._stacks):
+            yield self._extractor.plane(plane, job)
 
     def attribute(
         self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
     ) -> NDArray[np.float32]:
-        """Map how much each place tells which of two frames was earlier: (Z or 1, Y, X)."""
+        """Map how much each place tells which of two frames was earlier: (Y, X)."""
         from napari_dynaclr.embedding.tap.attribution import attribution_of
 
-        network = self._extractor.network
-        slices = range(first.shape[1])
-        return np.stack([attribution_of(network, first[:, i], second[:, i], job) for i in slices])
+        return attribution_of(self._extractor.network, first, second, job)
 
     def close(self) -> None:
         """Let go of the network, so that its memory can be released."""
