@@ -19,7 +19,7 @@ from napari_dynaclr.core.runs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import pandas as pd
@@ -172,6 +172,33 @@ def all_events(dataset: Dataset, name: str) -> pd.DataFrame:
     return found[["fov_name", *EVENT_COLUMNS, "overall_rank"]]
 
 
+def maps_key(
+    dataset: Dataset,
+    fov: Fov,
+    method: Method,
+    map_params: Params,
+    channel: str,
+    weights: Sequence[str],
+) -> str:
+    """Return what the maps of a FOV are made from.
+
+    Parameters
+    ----------
+    dataset, fov
+        The movie.
+    method
+        That makes them.
+    map_params
+        Those of its settings that they depend on.
+    channel
+        What it sees.
+    weights
+        Hashes of its weights.
+    """
+    stain = stain_inputs(dataset, fov, [channel])
+    return result_key(method, map_params, source_key(fov), *stain.values(), *weights)
+
+
 @dataclass(frozen=True)
 class _Run:
     """One run: first maps of all FOVs, then events from them."""
@@ -194,14 +221,15 @@ class _Run:
         return stain_inputs(self.dataset, fov, [self.finder.channel(fov)])
 
     def _map_keys(self) -> dict[str, str]:
-        weights = self.finder.weights
+        finder = self.finder
         return {
-            fov.name: result_key(
+            fov.name: maps_key(
+                self.dataset,
+                fov,
                 self.method,
                 self.map_params,
-                source_key(fov),
-                *self._map_inputs(fov).values(),
-                *weights,
+                finder.channel(fov),
+                finder.weights,
             )
             for fov in self.dataset.fovs
         }

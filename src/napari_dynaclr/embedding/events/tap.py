@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
+from napari_dynaclr.core.registry import resolve
+from napari_dynaclr.embedding.events import maps_key
 from napari_dynaclr.embedding.events.picking import PickingParams
 from napari_dynaclr.embedding.tap.frames import TapViewParams
 from napari_dynaclr.embedding.tap.images import prepare
@@ -35,6 +37,14 @@ class TapEventsParams(PickingParams, TapViewParams):
 def map_params(params: TapEventsParams) -> TapViewParams:
     """Return the settings that the maps depend on."""
     return TapViewParams.of(params)
+
+
+def key_of_maps(dataset: Dataset, fov: Fov, params: TapViewParams, job: Job) -> str:
+    """Return the key that maps of a FOV have which are made with these settings."""
+    weights = (find_weights(params, job).sha256,)
+    method = resolve("find", TapEventsParams())[0]
+    seen = TapViewParams.of(params)
+    return maps_key(dataset, fov, method, seen, choose_channel(fov, params), weights)
 
 
 @contextmanager
@@ -90,6 +100,7 @@ class TapFinder:
     ) -> None:
         self._dataset, self._params, self._job = dataset, params, job
         self._path, self._device = weights.path, device
+        self._said: set[str] = set()
         self.weights = (weights.sha256,)
 
     @cached_property
@@ -118,7 +129,13 @@ class TapFinder:
 
     def step(self, fov: Fov) -> int:
         """Return how many frames the later of a pair of frames is after the earlier."""
-        return self._loaded.recipe.step(self._params.delta_t, fov.shape[0], fov.name)
+        recipe = self._loaded.recipe
+        step = recipe.step(self._params.delta_t, fov.shape[0], fov.name)
+        said = recipe.hurried(step, fov.frame_interval)
+        if said and said not in self._said:  # of many FOVs, once
+            self._said.add(said)
+            self._job.note(said)
+        return step
 
     @property
     def features(self) -> int:
