@@ -98,6 +98,18 @@ def test_events_without_a_cell_are_left_out_and_counted(processed):
         annotate(one, params("annotate", "events"))
 
 
+def test_a_cell_is_annotated_at_its_own_place(processed):
+    fov = processed["A/1/0"]
+    tracks = processed.workspace.tracks(fov)
+    cell = tracks[tracks["t"] == 4].iloc[0]
+    beside = cell.y + 2 / fov.scale[1]
+    listed(processed, "A/1/0", [(4, cell.z, beside, cell.x, 1.0)])
+    annotate(processed.select(["A/1/0"]), params("annotate", "events", annotator="ada"))
+    (mark,) = [m for m, a in Journal(processed.workspace.journal).latest() if a.annotator == "ada"]
+    assert mark.id == cell.id
+    assert (mark.t, mark.z, mark.y, mark.x) == (4, cell.z, cell.y, cell.x)
+
+
 def test_what_is_missing_is_said(dataset):
     one = dataset.select(["A/1/0"])
     with pytest.raises(MissingInput, match=r"No likely events 'tap' found.*run 'find' first"):

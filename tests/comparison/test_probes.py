@@ -194,6 +194,12 @@ def test_bad_input_is_said_in_one_line(dataset, quick, given, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_truth_of_another_movie_is_refused(dataset, quick, make_plate):
+    other = make_plate("other.zarr", {"A/1/0": np.ones((3, 1, 1, 64, 64), np.uint16)})
+    with pytest.raises(InvalidInput, match="give the truth of this dataset"):
+        compare(dataset, quick(truth=str(other)))
+
+
 def test_without_a_truth_cells_have_to_be_tracked(dataset, quick):
     with pytest.raises(MissingInput, match="run 'track' first"):
         compare(dataset, quick(truth=""))

@@ -154,8 +154,7 @@ def _marks(
         tracks[tracks["id"].isin(ids)].set_index("id").to_dict("index")
     )
     found: dict[int, Mark] = {}
-    row: Any
-    for node, row in zip(ids.tolist(), events.itertuples(), strict=True):
+    for node in ids.tolist():
         if node < 0 or node in found:
             continue
         about = nodes[node]
@@ -163,10 +162,11 @@ def _marks(
             fov_name=fov.name,
             id=node,
             track_id=int(about["track_id"]),
-            t=int(row.t),
-            z=float(row.z),
-            y=float(row.y),
-            x=float(row.x),
+            t=int(about["t"]),
+            # Its own place, by which it is found again when it is tracked anew.
+            z=float(about["z"]),
+            y=float(about["y"]),
+            x=float(about["x"]),
             task=task.name,
             state=state,
             made_on=made_on,

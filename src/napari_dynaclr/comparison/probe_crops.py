@@ -12,12 +12,10 @@ from napari_dynaclr.comparison.labels import hold_out
 from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.tables import read_tracks
 from napari_dynaclr.core.taskbook import read_tasks
 from napari_dynaclr.core.tasks import UNKNOWN, find_task
 from napari_dynaclr.embedding.tap.images import prepare
-from napari_dynaclr.evaluation.events import of_tracks
-from napari_dynaclr.evaluation.matching import tracks_file
+from napari_dynaclr.evaluation.events import of_tracks, true_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,11 +122,7 @@ def _known(
     dataset: Dataset, truth: Dataset | None, fov: Fov, params: ProbesParams, step: int
 ) -> pd.DataFrame:
     """List cells with their ``state``, at the first of the two frames."""
-    if truth is not None:
-        true = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
-        tracks = read_tracks(tracks_file(true.path))
-    else:
-        tracks = dataset.workspace.tracks(fov)
+    tracks = true_tracks(truth, fov) if truth is not None else dataset.workspace.tracks(fov)
     divisions = of_tracks(tracks, fov.scale)
     mothers = [place[0] / fov.scale for place in divisions.places]
     cells = tracks[["t", "z", "y", "x"]].assign(state=OTHER)

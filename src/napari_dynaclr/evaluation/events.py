@@ -188,16 +188,34 @@ def _divisions(
     dataset: Dataset, truth: Dataset | None, marked: pd.DataFrame | None, fov: Fov
 ) -> Divisions:
     if truth is not None:
-        true = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
-        if true.shape != fov.shape:
-            raise InvalidInput(
-                f"The truth of FOV {fov.name} has shape {true.shape}, the FOV has "
-                f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
-            )
-        return of_tracks(read_tracks(tracks_file(true.path)), fov.scale)
+        return of_tracks(true_tracks(truth, fov), fov.scale)
     if marked is not None:
         return _of_annotations(marked[marked["fov_name"] == fov.name], fov)
     return of_tracks(dataset.workspace.tracks(fov), fov.scale)
+
+
+def true_tracks(truth: Dataset, fov: Fov) -> pd.DataFrame:
+    """Read the true tracks of a FOV.
+
+    Parameters
+    ----------
+    truth
+        The truth; of one FOV, it is that of any.
+    fov
+        The FOV.
+
+    Raises
+    ------
+    InvalidInput
+        If the truth is not of this FOV.
+    """
+    true = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
+    if true.shape != fov.shape:
+        raise InvalidInput(
+            f"The truth of FOV {fov.name} has shape {true.shape}, the FOV has "
+            f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
+        )
+    return read_tracks(tracks_file(true.path))
 
 
 def of_tracks(tracks: pd.DataFrame, scale: tuple[float, float, float]) -> Divisions:

@@ -120,8 +120,10 @@ class ArrowMaps:
         return Made(found, hindrance=late)
 
     def _read(self, saved: Fov, t: int, z: int, kind: str) -> NDArray[Any]:
-        ((_, frame),) = saved.frames(saved.channels, [t], allow_empty=True)
-        plane = frame[:, min(z, frame.shape[1] - 1)]
+        place = min(z, saved.shape[1] - 1)  # 0 of a projection
+        here = slice(place, place + 1)
+        ((_, frame),) = saved.frames(saved.channels, [t], allow_empty=True, slices=here)
+        plane = frame[:, 0]
         if kind == ATTRIBUTION:
             attribution: NDArray[Any] = plane[0]
             return attribution
