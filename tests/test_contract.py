@@ -232,6 +232,7 @@ def settings(truth, tmp_path, weights):
             ("find", "tap"): (
                 {"weights": weights, "channel": "Nuclei", "device": "cpu"},
                 {"delta_t": 2},
+            ),
             ("train", "profiler"): (
                 {
                     "channels": ["Sensor"],
