@@ -43,7 +43,6 @@ class ProfilesWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.halves)
 
-
     def show_stage(self, stage: str) -> None:
         """Bring the panel of a stage to the front, also if the map has all the room."""
         self.tabs.setCurrentIndex(0 if stage == "profile" else 1)
