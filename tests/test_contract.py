@@ -119,7 +119,8 @@ def encoders(tmp_path_factory):
             from napari_dynaclr.embedding.tap.checkpoint import save_tap
             from napari_dynaclr.embedding.tap.network import TimeArrowNet
 
-            save_tap(path, TimeArrowNet(TapConfig(features=4, maps=2)), {"source_channel": "Phase"})
+            tap = {"source_channel": "Phase", "delta_t": 1}
+            save_tap(path, TimeArrowNet(TapConfig(features=8, maps=4, depth=2)), tap)
         elif name in ("profiler", "fields"):
             from napari_dynaclr.embedding.profiler.architecture import ProfilerConfig
             from napari_dynaclr.embedding.profiler.checkpoint import save_profiler

@@ -38,7 +38,8 @@ class EventsParams(Params):
         (),
         title="Ranks",
         description="Ranks of the events to accept, of each FOV by themselves, instead of the "
-        "first ones.",
+        "first ones. From the command line only.",
+        json_schema_extra={"advanced": True, "command_line": True},
     )
     task: str = Field(
         "division",

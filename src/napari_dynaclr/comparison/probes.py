@@ -69,7 +69,8 @@ class ProbesParams(TapViewParams):
         (),
         title="Labels",
         description=f"How many labelled crops are learnt from; {_FEWEST}, twice as many and so "
-        "on, and all that there are, if left out.",
+        "on, and all that there are, if left out. From the command line only.",
+        json_schema_extra={"advanced": True, "command_line": True},
     )
     draws: int = Field(
         3,

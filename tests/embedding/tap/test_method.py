@@ -65,18 +65,18 @@ def test_each_frame_is_seen_once_and_an_interrupted_run_goes_on(one, params, mon
     seen = []
     tiles = Extractor.tiles
 
-    def counting(self, images, job):
-        seen.append(images.shape)
+    def counting(self, image, job):
+        seen.append(image.shape)
         if len(seen) == 4:
             job.cancel()
-        return tiles(self, images, job)
+        return tiles(self, image, job)
 
     monkeypatch.setattr(Extractor, "tiles", counting)
     with pytest.raises(Cancelled):
         embed(one, params, Job())
     embed(one, params)
     assert len(seen) == 10 + 1  # the one that was cancelled
-    assert set(seen) == {(1, 192, 192)}
+    assert set(seen) == {(192, 192)}
 
 
 def test_a_cell_that_lost_its_mask_is_seen_around_its_centre(one, params, weights):

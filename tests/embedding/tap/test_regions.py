@@ -83,7 +83,7 @@ def test_means_come_together_from_tiles(labels):
     for plane in regions.planes():
         for y in (slice(0, 12), slice(12, 30)):
             for x in (slice(0, 11), slice(11, 40)):
-                z = torch.from_numpy(features[None, :, plane, y, x].copy())
+                z = torch.from_numpy(features[:, plane, y, x].copy())
                 regions.add(total, Tile(y, x, z), plane)
     expected = [features[:, labels == label].mean(1) for label in (9, 4)]
     np.testing.assert_allclose(regions.means(total), expected, atol=1e-6)

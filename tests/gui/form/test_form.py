@@ -42,6 +42,7 @@ CHOICES = {
     "tasks": ["infection", "division"],
     "trackers": ["/data/plate.dynaclr/weights/tracker.safetensors"],
     "arrows": ["/data/plate.dynaclr/weights/arrow.safetensors"],
+    "profilers": ["/data/plate.dynaclr/weights/profiler.safetensors"],
     "maps": ["phate"],
 }
 every_method = pytest.mark.parametrize(

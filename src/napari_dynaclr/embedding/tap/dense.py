@@ -45,8 +45,7 @@ class Tile(NamedTuple):
     y, x
         Where it is in the frame.
     z
-        Representations of its pixels in each of the images, (images, features, height, width),
-        float32, on the device.
+        Representations of its pixels, (features, height, width), float32, on the device.
     """
 
     y: slice
@@ -123,17 +122,17 @@ class Extractor:
             See :meth:`tiles`.
         """
         found = np.empty((self.features, *image.shape), np.float32)
-        for y, x, z in self.tiles(image[None], job):
-            found[:, y, x] = z[0].cpu().numpy()
+        for y, x, z in self.tiles(image, job):
+            found[:, y, x] = z.cpu().numpy()
         return found
 
-    def tiles(self, images: NDArray[np.float32], job: Job) -> Iterator[Tile]:
-        """Represent the pixels of images of the same place, part by part.
+    def tiles(self, image: NDArray[np.float32], job: Job) -> Iterator[Tile]:
+        """Represent the pixels of an image, part by part.
 
         Parameters
         ----------
-        images
-            Normalised, (images, Y, X); one after the other is computed.
+        image
+            Normalised, (Y, X).
         job
             For cancelling between blocks.
 
@@ -143,8 +142,8 @@ class Extractor:
             If the smallest block does not fit into memory, or the result is not finite.
         """
         stride, halo = self.network.config.stride, self._halo
-        height, width = images.shape[-2:]
-        padded, (top, left) = pad(torch.from_numpy(images)[:, None], stride)
+        height, width = image.shape
+        padded, (top, left) = pad(torch.from_numpy(image)[None, None], stride)
         shape = (1, *padded.shape[-2:])
         side = max(self._side, 2 * halo + _SMALLEST)
         todo = plan(shape, (1, side, side), (0, halo, halo), stride)[::-1]
@@ -152,13 +151,12 @@ class Extractor:
             job.check()
             block = todo.pop()
             try:
-                parts = [self._represent(one[None], block) for one in padded]
+                z = self._represent(padded, block)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 todo += self._halved(block, shape)
                 continue
-            z = torch.stack(parts)
             y, rows = _unpadded(block.keep[1], top, height)
             x, columns = _unpadded(block.keep[2], left, width)
             yield Tile(y, x, z[..., rows, columns])

@@ -112,7 +112,7 @@ class _Running:
                 regions = frame.regions
                 total = np.zeros((extractor.features, regions.count))
                 for plane in regions.planes():
-                    for tile in extractor.tiles(frame.planes[plane][None], job):
+                    for tile in extractor.tiles(frame.planes[plane], job):
                         regions.add(total, tile, plane)
                 gaps = np.zeros(regions.count, bool)
                 if frame.gaps is not None:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_dynaclr.embedding.tap.architecture import FRAMES, TapConfig
+from napari_dynaclr.embedding.tap.architecture import BACKWARD, FORWARD, FRAMES, TapConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -259,6 +259,27 @@ class TimeArrowNet(nn.Module):
     def head(self, z: Tensor) -> Tensor:
         """Map the representations of pairs, (B, 2, features, H, W), to logits (B, 2)."""
         return self.classification_head(z)
+
+    def leads(self, z: Tensor) -> Tensor:
+        """Say how far each pixel speaks for the order of time.
+
+        In eval mode, the mean over all pixels is the difference of the logits, forward less
+        backward, for the head is linear from the average over all pixels on.
+
+        Parameters
+        ----------
+        z
+            Representations of pairs, (B, 2, features, H, W).
+
+        Returns
+        -------
+        torch.Tensor
+            (B, H, W).
+        """
+        head = self.classification_head
+        _, last, _ = head.head
+        each = last(head.layers(z))[:, :, 0]
+        return each[:, FORWARD] - each[:, BACKWARD]
 
     def both(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Compute logits and representations, which the loss needs both of.

@@ -112,7 +112,7 @@ class Regions:
         total
             Sum by cell so far, (features, cells); changed.
         tile
-            The part, of one image.
+            The part.
         plane
             Which plane it is of.
         """
@@ -121,7 +121,7 @@ class Regions:
         inside = (y >= tile.y.start) & (y < tile.y.stop) & (x >= tile.x.start) & (x < tile.x.stop)
         if not inside.any():
             return
-        z = tile.z[0].cpu().numpy()
+        z = tile.z.cpu().numpy()
         values = z[:, y[inside] - tile.y.start, x[inside] - tile.x.start]
         for feature, part in enumerate(values):
             total[feature] += np.bincount(cell[inside], weights=part, minlength=self.count)

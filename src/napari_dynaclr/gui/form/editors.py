@@ -79,7 +79,7 @@ def _editor(info: FieldInfo, kind: Any) -> Editor:
         return NumberEditor(info, kind)
     if get_args(kind) == (str, ...) and get_origin(kind) is tuple:
         return _several(hints, left_out)
-    if get_args(kind) == (float, ...) and get_origin(kind) is tuple:
+    if get_args(kind) in ((float, ...), (int, ...)) and get_origin(kind) is tuple:
         return NumbersEditor(left_out)
     if kind is str and "path" in hints:
         listed = ListedPathEditor if "choices" in hints else PathEditor

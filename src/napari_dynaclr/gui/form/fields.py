@@ -168,19 +168,20 @@ class NumbersEditor(TextsEditor):
 
     def value(self) -> tuple[Any, ...]:
         """Return the numbers; a text that is none is returned as it is, to be refused."""
-        return tuple(float(text) if _is_number(text) else text for text in super().value())
+        return tuple(map(_number, super().value()))
 
     def set_value(self, value: Sequence[Any]) -> None:
         """Show some numbers, all their digits."""
         super().set_value([str(number).removesuffix(".0") for number in value])
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _number(text: str) -> Any:
+    for kind in (int, float):  # a whole number keeps all its digits
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 class PathEditor(Editor):
