@@ -17,7 +17,7 @@ def dataset(make_plate):
 @pytest.fixture
 def write(tmp_path):
     def to(text: str):
-        (tmp_path / "table.csv").write_text(text)
+        (tmp_path / "table.csv").write_text(text, encoding="utf-8")
         return tmp_path / "table.csv"
 
     return to
@@ -34,6 +34,8 @@ def test_wells_may_be_written_in_several_ways(dataset, write):
         "well,condition\nA01, mock\nB12,drug \n",
         "fov_name,condition\nA/1/0,mock\nA/1/1,mock\nB/12/0,drug\n",
         "well,condition,plate\nA/1,mock,\nA/1,other,yours\nB/12,drug,mine\n",
+        "well;condition\nA1;mock\nB12;drug\n",
+        "\ufeffwell\tcondition\nA1\tmock\nB12\tdrug\n",
     ):
         assert find_conditions(dataset, str(write(text))) == {"A/1": "mock", "B/12": "drug"}, text
 
@@ -41,6 +43,11 @@ def test_wells_may_be_written_in_several_ways(dataset, write):
 def test_a_well_that_is_not_in_it_has_no_condition(dataset, write):
     found = find_conditions(dataset, str(write("well,condition\nA/1,1\n")))
     assert found == {"A/1": "1", "B/12": ""}
+
+
+def test_conditions_are_what_is_written(dataset, write):
+    found = find_conditions(dataset, str(write("well,condition\nA/1,None\nB/12,1.0\n")))
+    assert found == {"A/1": "None", "B/12": "1.0"}
 
 
 def test_what_was_kept_is_found_again(dataset, write):

@@ -115,6 +115,8 @@ def test_of_equal_votes_the_nearer_counts():
     labels = np.array([0, 1, 0, 1])
     assert vote(labels, np.array([[1, 0], [0, 1], [3, -1]])).tolist() == [1, 0, 1]
     assert vote(labels, np.array([[1, 0, 2], [1, 2, 0]])).tolist() == [0, 0]
+    # One is nearest of all, the other nearer on average.
+    assert vote(labels, np.array([[0, 1, 3, 2], [1, 0, 2, 3]])).tolist() == [0, 1]
 
 
 def test_chance_is_the_mean_over_all_rankings():
@@ -197,6 +199,23 @@ def test_a_condition_with_one_well_is_left_out_and_said(profiled):
     table = evaluate(dataset, parse("evaluate", "retrieval", {"profile": "mine"}), job)
     assert set(table["condition"]) == {"all", "x", "y"}
     assert "Left out, for they have one well and no replicate: rare." in job.notes
+
+
+def test_no_condition_is_outvoted_for_want_of_wells(profiled):
+    # Two wells each: of three nearest, one can be right.
+    def vector(row, rng):
+        return np.eye(3)["xyz".index(row.condition)] + 0.05 * rng.normal(size=3)
+
+    job = Job()
+    settings = {"profile": "mine", "permutations": 20}
+    dataset = profiled(vector, columns=2)
+    table = evaluate(dataset, parse("evaluate", "retrieval", settings), job)
+    assert table["accuracy"].tolist() == [1.0] * len(table)
+    said = "Leave one well out: the nearest 1 vote, not 3, for a condition has no more"
+    assert any(note.startswith(said) for note in job.notes)
+    job = Job()
+    evaluate(dataset, parse("evaluate", "retrieval", {**settings, "level": "field"}), job)
+    assert not [note for note in job.notes if " vote, " in note], "the other well has three fields"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def read_conditions(path: Path) -> pd.DataFrame:
     ----------
     path
         CSV with the columns ``well`` (as "A/1") or ``fov_name`` (as "A/1/0"), and
-        ``condition``; ``plate`` where several plates differ.
+        ``condition``; ``plate`` where several plates differ. Rows without a condition are
+        passed over.
 
     Returns
     -------
@@ -37,21 +38,22 @@ def read_conditions(path: Path) -> pd.DataFrame:
     """
     from napari_dynaclr.core.tables import read_csv, require_columns
 
-    table = read_csv(path, "conditions table")
+    # As text: "None" and "NA" are treatments, and a dose of 1 is not one of 1.0.
+    table = read_csv(path, "conditions table", as_text=True)
     if "well" not in table and "fov_name" in table:
-        table["well"] = table["fov_name"].astype(str).str.rpartition("/")[0]
+        table["well"] = table["fov_name"].str.rpartition("/")[0]
     require_columns(table, ["well", "condition"], path)
     if "plate" not in table:
         table["plate"] = ""
-    table = table[["plate", "well", "condition"]].dropna(subset=["well", "condition"])
-    table = table.fillna({"plate": ""}).astype(str)
+    table = table[["plate", "well", "condition"]].copy()
     for column in table:
         table[column] = table[column].str.strip()
     # "A1" is what most people call it.
     short = table["well"].str.fullmatch(r"[A-Za-z]+\d+")
     parts = table.loc[short, "well"].str.extract(r"([A-Za-z]+)0*(\d+)")
     table.loc[short, "well"] = parts[0].str.upper() + "/" + parts[1]
-    table = table[table["condition"] != ""].drop_duplicates(ignore_index=True)
+    named = (table["condition"] != "") & (table["well"] != "")
+    table = table[named].drop_duplicates(ignore_index=True)
     if table.empty:
         raise InvalidInput(f"{path} names no condition: write a row for each well.")
     twice = table[table.duplicated(["plate", "well"])]

@@ -86,7 +86,7 @@ def read_events(path: Path) -> pd.DataFrame:
     return table[EVENT_COLUMNS].astype(kinds)
 
 
-def read_csv(path: Path, what: str) -> pd.DataFrame:
+def read_csv(path: Path, what: str, *, as_text: bool = False) -> pd.DataFrame:
     """Read a CSV.
 
     Parameters
@@ -95,6 +95,10 @@ def read_csv(path: Path, what: str) -> pd.DataFrame:
         The file.
     what
         What it should be, for the error message.
+    as_text
+        Read every cell as it is written, also "NA", "None" and "1.0"; "" where it is blank.
+        Columns may be separated by semicolons or tabs, too, as spreadsheets write them in many
+        countries.
 
     Raises
     ------
@@ -102,6 +106,10 @@ def read_csv(path: Path, what: str) -> pd.DataFrame:
         If it is missing or no table.
     """
     try:
+        if as_text:
+            heads = {one: len(pd.read_csv(path, sep=one, nrows=0).columns) for one in ",;\t"}
+            separator = max(heads, key=heads.__getitem__)
+            return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
         return pd.read_csv(path)
     except (FileNotFoundError, IsADirectoryError):
         raise InvalidInput(f"{path} is no file: check the path of the {what}.") from None

@@ -51,7 +51,12 @@ class RetrievalParams(Params):
         description="What is compared: wells, wells at each time point, or fields.",
     )
     neighbors: int = Field(
-        3, title="Neighbours", description="How many of the nearest vote.", ge=1, le=100
+        3,
+        title="Neighbours",
+        description="How many of the nearest vote; no more than every condition has replicates to "
+        "be found, lest others outvote them.",
+        ge=1,
+        le=100,
     )
     standardize: bool = Field(
         True,
@@ -114,9 +119,15 @@ def measure(dataset: Dataset, params: RetrievalParams, job: Job) -> Report:
     wells = _numbers(rows, ["plate", "well"])
     tables, answers = [], []
     first: tuple[NDArray[np.intp], NDArray[np.intp]] | None = None
-    for split, parts in _splits(rows, labels, wells, params):
+    for split, parts, fewest in _splits(rows, labels, wells, params):
         job.report(split)
-        found = retrieve(matrix, labels, parts, params.neighbors, params.standardize)
+        votes = min(params.neighbors, fewest)
+        if votes < params.neighbors:
+            job.note(
+                f"{split.capitalize()}: the nearest {votes} vote, not {params.neighbors}, for a "
+                "condition has no more replicates to be found."
+            )
+        found = retrieve(matrix, labels, parts, votes, params.standardize)
         job.check()
         said = vote(labels, found.nearest)
         first = first or (labels[found.rows], said)
@@ -172,17 +183,31 @@ def _splits(
     labels: NDArray[np.intp],
     wells: NDArray[np.intp],
     params: RetrievalParams,
-) -> list[tuple[str, Iterable[Split]]]:
-    found: list[tuple[str, Iterable[Split]]] = [("leave one well out", leave_one_out(wells))]
+) -> list[tuple[str, Iterable[Split], int]]:
+    """Give each way to divide profiles, and the fewest references that a condition has then."""
+    one_out = leave_one_out(wells)
+    found: list[tuple[str, Iterable[Split], int]] = [
+        ("leave one well out", one_out, _fewest_left(labels, wells))
+    ]
     fewest = min(len(np.unique(wells[labels == label])) for label in np.unique(labels))
     folds = min(params.folds, fewest)
     kind = StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed)
     parts = [(test, train) for train, test in kind.split(labels, labels, wells)]
-    found.append((f"{folds}-fold over wells", parts))
+    counts = np.array([np.bincount(labels[train], minlength=labels.max() + 1) for _, train in parts])
+    found.append((f"{folds}-fold over wells", parts, int(counts[counts > 0].min())))
     plates = _numbers(rows, ["plate"])
     if plates.max() > 0:
-        found.append(("leave one plate out", leave_one_out(plates)))
+        found.append(("leave one plate out", leave_one_out(plates), _fewest_left(labels, plates)))
     return found
+
+
+def _fewest_left(labels: NDArray[np.intp], groups: NDArray[np.intp]) -> int:
+    """Count what is left of a condition without the group that has most of it, at least."""
+    counts = np.zeros((labels.max() + 1, groups.max() + 1), np.intp)
+    np.add.at(counts, (labels, groups), 1)
+    left = counts.sum(axis=1) - counts.max(axis=1)
+    # What is in one group only is not asked about.
+    return int(min(left[left > 0], default=1))
 
 
 def _table(

@@ -155,7 +155,7 @@ def chance(wanted: NDArray[np.intp], references: int) -> NDArray[np.float64]:
 
 
 def vote(labels: NDArray[np.intp], nearest: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the condition that most of the nearest are of; of equal ones, that of the nearer.
+    """Return the condition that most of the nearest are of; of equals, that of the nearest of all.
 
     Parameters
     ----------
@@ -165,13 +165,14 @@ def vote(labels: NDArray[np.intp], nearest: NDArray[np.intp]) -> NDArray[np.intp
         Rows, the nearest first, (Q, k); -1 for none.
     """
     count, most = nearest.shape[1], int(labels.max()) + 1
-    # Weights that differ too little for any number of far ones to outweigh one more.
-    weights = 1.0 + (count - np.arange(count)) / (2.0 * count * count)
-    votes = np.zeros((len(nearest), most))
-    for place in range(count):
+    votes = np.zeros((len(nearest), most), np.intp)
+    first = np.full((len(nearest), most), count)
+    for place in reversed(range(count)):
         there = np.flatnonzero(nearest[:, place] >= 0)
-        votes[there, labels[nearest[there, place]]] += weights[place]
-    return np.asarray(votes.argmax(axis=1), np.intp)
+        votes[there, labels[nearest[there, place]]] += 1
+        first[there, labels[nearest[there, place]]] = place
+    # Of equal ones, that whose nearest is nearer; no place outweighs a vote.
+    return np.asarray((votes * (count + 1) - first).argmax(axis=1), np.intp)
 
 
 def shuffled(
