@@ -20,5 +20,5 @@ def halved(values: NDArray[Any]) -> NDArray[np.float16]:
     values
         Numbers, of any shape.
     """
-    found: NDArray[np.float16] = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
-    return found
+    kept: NDArray[np.float16] = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
+    return kept
