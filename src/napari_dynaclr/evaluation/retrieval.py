@@ -193,7 +193,9 @@ def _splits(
     folds = min(params.folds, fewest)
     kind = StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed)
     parts = [(test, train) for train, test in kind.split(labels, labels, wells)]
-    counts = np.array([np.bincount(labels[train], minlength=labels.max() + 1) for _, train in parts])
+    counts = np.array(
+        [np.bincount(labels[train], minlength=labels.max() + 1) for _, train in parts]
+    )
     found.append((f"{folds}-fold over wells", parts, int(counts[counts > 0].min())))
     plates = _numbers(rows, ["plate"])
     if plates.max() > 0:
