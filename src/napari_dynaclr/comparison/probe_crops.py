@@ -89,9 +89,13 @@ def gather(
     """
     truth = open_dataset(params.truth) if params.truth else None
     generator = np.random.default_rng(params.seed)
+    annotated = None if truth or params.known == "tracks" else _annotated(dataset)
     tables = []
     for fov in job.track(dataset.fovs, "choose crops"):
-        known = _known(dataset, truth, fov, params, step)
+        if annotated is None:
+            known = _known(dataset, truth, fov, params, step)
+        else:
+            known = annotated[annotated["fov_name"] == fov.name]
         tables.append(_drawn(known, fov, params, step, generator))
     table = _fewer(pd.concat(tables, ignore_index=True), params.crops, generator)
     if not (table["state"] == DIVIDING).any():
@@ -120,8 +124,6 @@ def _known(
     dataset: Dataset, truth: Dataset | None, fov: Fov, params: ProbesParams, step: int
 ) -> pd.DataFrame:
     """List cells with their ``state``, at the first of the two frames."""
-    if truth is None and params.known == "annotations":
-        return _annotated(dataset, fov)
     if truth is not None:
         true = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
         tracks = read_tracks(tracks_file(true.path))
@@ -147,14 +149,14 @@ def _known(
     return pd.concat([found, far], ignore_index=True)
 
 
-def _annotated(dataset: Dataset, fov: Fov) -> pd.DataFrame:
+def _annotated(dataset: Dataset) -> pd.DataFrame:
+    """List the annotated cells of all FOVs with their ``state``."""
     task = find_task("division", read_tasks(dataset.workspace))
     table = current_annotations(dataset)
-    table = table[table["fov_name"] == fov.name]
     said = table.get(task.column, pd.Series("", index=table.index)).fillna("")
     table = table[~said.isin(["", UNKNOWN])]
     state = np.where(said[table.index] == task.state_names[0], OTHER, DIVIDING)
-    found: pd.DataFrame = table[["t", "z", "y", "x"]].assign(state=state)
+    found: pd.DataFrame = table[["fov_name", "t", "z", "y", "x"]].assign(state=state)
     return found
 
 

@@ -135,11 +135,12 @@ def measure(dataset: Dataset, params: EventsScoreParams, job: Job) -> Report:
     """
     generator = np.random.default_rng(params.seed)
     truth = open_dataset(params.truth) if params.truth else None
+    marked = None if truth or params.known == "tracks" else _annotated(dataset)
     tables, chance = [], []
     total = 0
     for fov in job.track(dataset.fovs, "evaluate events"):
         events = dataset.workspace.events(params.events, fov)
-        known = _divisions(dataset, truth, fov, params)
+        known = _divisions(dataset, truth, marked, fov)
         total += len(known.t)
         window = _frames(fov, params.window)
         right = claim(events, known, fov.scale, params.radius, window)
@@ -184,7 +185,7 @@ def _nothing(params: EventsScoreParams) -> str:
 
 
 def _divisions(
-    dataset: Dataset, truth: Dataset | None, fov: Fov, params: EventsScoreParams
+    dataset: Dataset, truth: Dataset | None, marked: pd.DataFrame | None, fov: Fov
 ) -> Divisions:
     if truth is not None:
         true = truth.fovs[0] if len(truth.fov_names) == 1 else truth[fov.name]
@@ -194,9 +195,9 @@ def _divisions(
                 f"{fov.shape} (T, Z, Y, X): give the truth of this dataset."
             )
         return of_tracks(read_tracks(tracks_file(true.path)), fov.scale)
-    if params.known == "tracks":
-        return of_tracks(dataset.workspace.tracks(fov), fov.scale)
-    return _of_annotations(dataset, fov)
+    if marked is not None:
+        return _of_annotations(marked[marked["fov_name"] == fov.name], fov)
+    return of_tracks(dataset.workspace.tracks(fov), fov.scale)
 
 
 def of_tracks(tracks: pd.DataFrame, scale: tuple[float, float, float]) -> Divisions:
@@ -221,13 +222,17 @@ def of_tracks(tracks: pd.DataFrame, scale: tuple[float, float, float]) -> Divisi
     return Divisions(np.array(times, np.int64), places, tracks[["t", "z", "y", "x"]])
 
 
-def _of_annotations(dataset: Dataset, fov: Fov) -> Divisions:
-    """Take stretches of a track that are annotated as dividing; each is a division at its end."""
+def _annotated(dataset: Dataset) -> pd.DataFrame:
+    """List all annotated cells, and whether they are ``dividing``."""
     task = find_task("division", read_tasks(dataset.workspace))
     table = current_annotations(dataset)
-    table = table[table["fov_name"] == fov.name]
     known = table.get(task.column, pd.Series("", index=table.index)).fillna("")
-    marked = table[~known.isin(["", UNKNOWN, task.state_names[0]])].sort_values(["track_id", "t"])
+    return table.assign(dividing=~known.isin(["", UNKNOWN, task.state_names[0]]))
+
+
+def _of_annotations(cells: pd.DataFrame, fov: Fov) -> Divisions:
+    """Take stretches of a track that are annotated as dividing; each is a division at its end."""
+    marked = cells[cells["dividing"]].sort_values(["track_id", "t"])
     times, places = [], []
     for _, track in marked.groupby("track_id"):
         ends = np.flatnonzero(np.diff(track["t"].to_numpy(), append=np.inf) > 1)
@@ -235,8 +240,7 @@ def _of_annotations(dataset: Dataset, fov: Fov) -> Divisions:
             node = track.iloc[end]
             times.append(int(node["t"]))
             places.append(node[["z", "y", "x"]].to_numpy(float)[None] * fov.scale)
-    cells = table[["t", "z", "y", "x"]]
-    return Divisions(np.array(times, np.int64), places, cells)
+    return Divisions(np.array(times, np.int64), places, cells[["t", "z", "y", "x"]])
 
 
 def claim(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.fov import Fov
+from napari_dynaclr.core.plate_writer import is_without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.embedding.tap.frames import TapViewParams
 
 FEATURES, ATTRIBUTION = "features", "attribution"
 """Kinds of maps."""
@@ -71,8 +73,8 @@ class ArrowMaps:
         params
             Settings of the search for events, or others that say which TAP network.
         events
-            Name of the search whose saved maps are shown rather than others computed; "" for
-            none.
+            Name of the search whose saved maps are shown rather than others computed, if they
+            were made with these settings; "" for none.
         job
             For cancelling.
         compute
@@ -85,9 +87,12 @@ class ArrowMaps:
         MissingExtra
             If torch is not installed.
         """
+        from napari_dynaclr.embedding.tap import frames
+
+        seen = frames.TapViewParams.of(params)
         found: dict[str, NDArray[Any]] = {}
         for kind in kinds:
-            saved = saved_maps(dataset, fov_name, events, kind)
+            saved = saved_maps(dataset, fov_name, events, kind, seen, job)
             if saved is not None:
                 found[kind] = self._read(saved, t, z, kind)
         left = [kind for kind in kinds if kind not in found]
@@ -95,14 +100,12 @@ class ArrowMaps:
             return Made(found, read=True)
         if not compute:
             return Made(found, hindrance="computed when the step that is running has ended")
-        from napari_dynaclr.embedding.tap import frames
-
         self._viewer = self._viewer or frames.Viewer()
         made = self._viewer.maps(
             dataset,
             fov_name,
             t,
-            frames.TapViewParams.of(params),
+            seen,
             job,
             z=z,
             features=FEATURES in left,
@@ -139,10 +142,21 @@ class ArrowMaps:
         self._basis = None
 
 
-def saved_maps(dataset: Dataset, fov_name: str, events: str, kind: str) -> Fov | None:
-    """Return the maps of a FOV that a search for events has saved; None if it has not."""
+def saved_maps(
+    dataset: Dataset, fov_name: str, events: str, kind: str, params: TapViewParams, job: Job
+) -> Fov | None:
+    """Return the maps of a FOV that a search for events has saved; None if it has not.
+
+    Those of other settings, such as another network, do not count.
+    """
     workspace, fov = dataset.workspace, dataset.whole[fov_name]
     result = f"events.{events}.{kind}"
-    if not events or workspace.key(result, fov) is None or workspace.outdated(result, fov):
+    made = workspace.key(result, fov) if events else None
+    if made is None or workspace.outdated(result, fov):
+        return None
+    from napari_dynaclr.embedding.events.tap import key_of_maps
+
+    wanted = key_of_maps(dataset, fov, params, job)
+    if made != wanted and not is_without(made, wanted):
         return None
     return Fov(workspace.plate(result) / fov.name, fov.name)

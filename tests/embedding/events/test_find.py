@@ -9,8 +9,10 @@ import zarr
 from napari_dynaclr import Job, find, open_dataset, params, segment, track
 from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput
 from napari_dynaclr.core.tables import EVENT_COLUMNS
+from napari_dynaclr.embedding.events import maps as maps_module
 from napari_dynaclr.embedding.events import tap
 from napari_dynaclr.embedding.tap.images import prepare
+from napari_dynaclr.tracking.correction.corrector import Corrector
 
 
 def settings(arrow, **values):
@@ -90,7 +92,7 @@ def test_every_frame_is_looked_at_once_however_far_pairs_are_apart(movie, arrow,
     assert not (movie.workspace.path / ".partial" / "events.three.attribution" / "A_1_0").exists()
 
 
-def test_frames_far_apart_wait_on_disk_and_count_the_same(movie, arrow):
+def test_frames_far_apart_count_the_same(movie, arrow):
     from napari_dynaclr.embedding.tap.attribution import attribution
     from napari_dynaclr.embedding.tap.checkpoint import load_tap
 
@@ -100,6 +102,33 @@ def test_frames_far_apart_wait_on_disk_and_count_the_same(movie, arrow):
     np.testing.assert_allclose(
         maps_of(movie)[1, 0], expected, rtol=2e-2, atol=2e-3 * expected.max()
     )
+
+
+def test_what_is_large_waits_on_disk_and_counts_the_same(make_plate, arrow, monkeypatch):
+    images = blobs(4, depth=2)
+    images[:, :, 1] = images[:, :, 1, ::-1]
+    movie = open_dataset(make_plate("stack.zarr", {"A/1/0": images}))
+    find(movie, settings(arrow, name="memory", delta_t=2, save_features=True))
+    waiting, most = set(), 0
+    original = maps_module._Held.put
+
+    def put(self, t, z, plane):
+        nonlocal most
+        original(self, t, z, plane)
+        assert all(one is None for one in self._kept.values()), "nothing is in memory"
+        waiting.update(self._folder.iterdir())
+        most = max(most, len(list(self._folder.iterdir())))
+
+    monkeypatch.setattr(maps_module._Held, "put", put)
+    monkeypatch.setattr(maps_module, "_MEMORY", 0)
+    find(movie, settings(arrow, name="disk", delta_t=2, save_features=True))
+    assert len(waiting) == 4, "two slices of the two frames that have a later one"
+    assert most <= 4
+    assert not any(file.exists() for file in waiting)
+    for kind in ("attribution", "features"):
+        found = maps_of(movie, kind, "disk")
+        assert np.array_equal(found, maps_of(movie, kind, "memory"))
+        assert not np.array_equal(found[0, 0, 0], found[0, 0, 1])
 
 
 def test_other_settings_of_what_an_event_is_do_not_run_the_network(movie, arrow, represented):
@@ -188,6 +217,35 @@ def test_events_are_given_to_cells_where_these_are_tracked(dataset, arrow, truth
     track(one, params("track", "assignment"))
     with pytest.raises(MissingInput, match=r"Out of date.*Run 'find' again"):
         one.workspace.events("tap", one.fovs[0])
+
+
+def test_events_are_given_to_the_cells_of_corrected_tracks(dataset, arrow, truth):
+    one = dataset.select(["A/1/0"])
+    fov = one.fovs[0]
+    segment(one, params("segment", "import", path=str(truth)))
+    track(one, params("track", "masks"))
+    table = find(one, settings(arrow))
+    event = table[table["id"] >= 0].iloc[0]
+    made = one.workspace.key("tracks", fov)
+    corrector = Corrector(one, fov.name)
+    corrector.delete_node(int(event["id"]))
+    assert corrector.write()
+    assert one.workspace.key("tracks", fov) == made
+    again = find(one, settings(arrow))
+    tracks = one.workspace.tracks(fov).set_index("id")
+    given = again[again["id"] >= 0]
+    assert given["track_id"].tolist() == tracks.loc[given["id"], "track_id"].tolist()
+    assert int(event["id"]) not in again["id"].tolist()
+
+
+def test_a_movie_that_is_too_short_is_told_of_before_the_network_runs(
+    make_plate, arrow, represented
+):
+    images = {"A/1/0": blobs(4), "A/2/0": blobs(1)}
+    movies = open_dataset(make_plate("short.zarr", images))
+    with pytest.raises(InvalidInput, match="FOV A/2/0 has one time point"):
+        find(movies, settings(arrow))
+    assert not represented
 
 
 def test_ranks_go_over_all_fovs(dataset, arrow):

@@ -229,3 +229,14 @@ def test_pixels_of_another_size_are_told():
     assert "those of the training were 0.5 um" in recipe.unlike((1.0, 1.0, 1.0))
     assert recipe.unlike((1.0, 0.55, 0.55)) == ""
     assert TapRecipe().unlike((1.0, 1.0, 1.0)) == ""
+
+
+def test_pairs_that_are_further_apart_than_in_training_are_told():
+    recipe = TapRecipe(delta_t=1, delta_minutes=30.0)
+    assert recipe.hurried(1, 300.0) == (
+        "The frames of a pair are 5 min apart, those of the training were 30 min: delta_t=6 comes "
+        "nearest."
+    )
+    assert recipe.hurried(1, 7200.0).endswith("120 min apart, those of the training were 30 min.")
+    assert recipe.hurried(6, 300.0) == recipe.hurried(1, None) == ""
+    assert TapRecipe().hurried(1, 300.0) == ""

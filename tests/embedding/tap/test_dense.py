@@ -10,11 +10,7 @@ from napari_dynaclr import Job
 from napari_dynaclr.core.device import Device
 from napari_dynaclr.core.errors import Cancelled, InvalidInput
 from napari_dynaclr.embedding.tap import dense
-from napari_dynaclr.embedding.tap.attribution import (
-    attribution,
-    attribution_of,
-    features_and_attribution,
-)
+from napari_dynaclr.embedding.tap.attribution import attribution, attribution_of
 from napari_dynaclr.embedding.tap.checkpoint import LoadedTap
 from napari_dynaclr.embedding.tap.colours import pca_colours
 from napari_dynaclr.embedding.tap.dense import Extractor, frame_features
@@ -97,9 +93,7 @@ def test_attribution_in_blocks_is_that_of_the_frame_in_one_piece(loaded, small, 
     found = attribution(loaded, first, second)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    features, found = features_and_attribution(small, first, second, Job())
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    other = small.plane(second, Job())
+    features, other = small.plane(first, Job()), small.plane(second, Job())
     np.testing.assert_allclose(attribution_of(loaded.network, features, other), expected, atol=1e-6)
     half = attribution_of(loaded.network, features.astype(np.float16), other.astype(np.float16))
     np.testing.assert_allclose(half, expected, atol=2e-3 * expected.max())

@@ -44,6 +44,7 @@ CHOICES = {
     "arrows": ["/data/plate.dynaclr/weights/arrow.safetensors"],
     "profilers": ["/data/plate.dynaclr/weights/profiler.safetensors"],
     "maps": ["phate"],
+    "profiles": ["features"],
 }
 every_method = pytest.mark.parametrize(
     "method", METHODS, ids=[f"{method.stage}-{method.name}" for method in METHODS]

@@ -19,6 +19,8 @@ from napari_dynaclr.core.runs import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -62,15 +64,31 @@ class Finder(Protocol):
     def projects(self) -> bool:
         """Whether a stack becomes one slice."""
 
-    def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
-        """Represent every pixel of a frame as it is on disk, (Z, Y, X): (F, Z or 1, Y, X)."""
+    def represent(self, frame: NDArray[Any], job: Job) -> Iterator[NDArray[np.float32]]:
+        """Represent every pixel of a frame as it is on disk, (Z, Y, X).
+
+        Yields
+        ------
+        numpy.ndarray
+            Of each slice in order, or of the projection, (F, Y, X).
+        """
 
     def attribute(
         self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
     ) -> NDArray[np.float32]:
-        """Map how much each place tells which of two frames was earlier: (Z or 1, Y, X), >= 0.
+        """Map how much each place of a slice tells which of two frames was earlier.
 
-        The frames are given as :meth:`represent` gives them, perhaps on disk.
+        Parameters
+        ----------
+        first, second
+            The slice in both frames, as :meth:`represent` gives it, perhaps on disk.
+        job
+            For cancelling.
+
+        Returns
+        -------
+        numpy.ndarray
+            (Y, X), 0 or more.
         """
 
 
@@ -154,6 +172,33 @@ def all_events(dataset: Dataset, name: str) -> pd.DataFrame:
     return found[["fov_name", *EVENT_COLUMNS, "overall_rank"]]
 
 
+def maps_key(
+    dataset: Dataset,
+    fov: Fov,
+    method: Method,
+    map_params: Params,
+    channel: str,
+    weights: Sequence[str],
+) -> str:
+    """Return what the maps of a FOV are made from.
+
+    Parameters
+    ----------
+    dataset, fov
+        The movie.
+    method
+        That makes them.
+    map_params
+        Those of its settings that they depend on.
+    channel
+        What it sees.
+    weights
+        Hashes of its weights.
+    """
+    stain = stain_inputs(dataset, fov, [channel])
+    return result_key(method, map_params, source_key(fov), *stain.values(), *weights)
+
+
 @dataclass(frozen=True)
 class _Run:
     """One run: first maps of all FOVs, then events from them."""
@@ -176,14 +221,15 @@ class _Run:
         return stain_inputs(self.dataset, fov, [self.finder.channel(fov)])
 
     def _map_keys(self) -> dict[str, str]:
-        weights = self.finder.weights
+        finder = self.finder
         return {
-            fov.name: result_key(
+            fov.name: maps_key(
+                self.dataset,
+                fov,
                 self.method,
                 self.map_params,
-                source_key(fov),
-                *self._map_inputs(fov).values(),
-                *weights,
+                finder.channel(fov),
+                finder.weights,
             )
             for fov in self.dataset.fovs
         }
@@ -199,6 +245,8 @@ class _Run:
             for fov in pending(self.dataset, f"{self.result}.{kind}", keys)[1]:
                 todo.setdefault(fov.name, set()).add(kind)
         fovs = [fov for fov in self.dataset.fovs if fov.name in todo]
+        for fov in fovs:
+            self.finder.step(fov)  # one that is too short is told of before hours of work
         total = len(self.dataset.fovs)
         work = job.track(fovs, "look for events", done=total - len(fovs), total=total)
         for fov in claimed(self.dataset.workspace, self.result, work):
@@ -231,16 +279,17 @@ class _Run:
 
         workspace, maps = self.dataset.workspace, f"{self.result}.{ATTRIBUTION}"
         inputs: dict[str, dict[str, str]] = {}
+        keys: dict[str, str] = {}
         for fov in self.dataset.fovs:
             made = {maps: workspace.key(maps, fov) or ""}
             tracks = workspace.key("tracks", fov)
             if tracks is not None and not workspace.outdated("tracks", fov):
                 made["tracks"] = tracks
             inputs[fov.name] = made
-        keys = {
-            name: result_key(self.method, self.params, *(f"{k} {v}" for k, v in made.items()))
-            for name, made in inputs.items()
-        }
+            seen = [f"{name} {key}" for name, key in made.items()]
+            if "tracks" in made:  # corrected ones have the same key, and other cells
+                seen.append(workspace.corrected(fov))
+            keys[fov.name] = result_key(self.method, self.params, *seen)
         done, todo = pending(self.dataset, self.result, keys)
         work = job.track(todo, "pick events", done=len(done), total=len(self.dataset.fovs))
         for fov in claimed(workspace, self.result, work):

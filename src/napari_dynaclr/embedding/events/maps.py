@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
+from napari_dynaclr.core.half import halved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 EMPTY = "empty"
 """Note of a time point whose map is zeros because a frame of the pair has no picture."""
 
+_MEMORY = 1 << 30
+"""Bytes of representations that may wait in memory."""
+
 
 def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: Job) -> None:
     """Write what is missing of a FOV's maps, and publish them.
 
-    Frames are read in order and represented once each. Representations of as many frames as a
-    pair is apart wait: one in memory, several on disk.
+    Frames are read in order and represented once each, slice by slice. Representations of as many
+    frames as a pair is apart wait: in memory if they are small, else on disk. So memory is that of
+    a slice, and of a frame as it is on disk.
 
     Parameters
     ----------
@@ -51,36 +56,38 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
     wanted = set(features.missing) if features else set()
     compared = {t for t in firsts if t + step < frames}
     times = sorted(compared | {t + step for t in compared} | wanted)
-    scratch = pairs.scratch if pairs and step > 1 else None
-    held = _Held(scratch)
+    held = _Held(pairs.scratch if pairs and _waiting(fov, finder, step) > _MEMORY else None)
     lost: dict[int, UnreadablePixels] = {}
     empty: list[int] = []
     read = read_each(fov, channel, times)
-    done = len(range(frames)) - len(times)
+    done = frames - len(times)
     for t, frame in job.track(read, fov.name, total=frames, done=done):
-        z: NDArray[Any] | None = None
+        first, seen = t - step, False
+        both = first in compared and held.has(first)
         if isinstance(frame, UnreadablePixels):
             lost[t] = frame
         elif is_constant(frame):
             empty.append(t)
         else:
-            z = finder.represent(frame, job)
+            seen = True
+            for z, plane in enumerate(finder.represent(frame, job)):
+                kept = halved(plane)
+                if features and t in wanted:
+                    features.write_slices(t, z, kept[:, None])
+                if pairs and both:
+                    found = finder.attribute(held.get(first, z), plane, job)
+                    pairs.write_slices(first, z, found[None, None])
+                    held.drop(first, z)
+                if t in compared:
+                    held.put(t, z, kept)
         if features and t in wanted:
-            _write_features(features, t, z, t in lost)
-        first = t - step
+            _finish(features, t, seen=seen, unreadable=t in lost)
         if pairs and first in compared:
-            before = held.get(first)
-            if z is None or before is None:
-                _pass_over(pairs, first, unreadable=bool({first, t} & lost.keys()))
-            else:
-                pairs.write(first, finder.attribute(before, z, job)[None])
-            del before
+            _finish(pairs, first, seen=both and seen, unreadable=bool({first, t} & lost.keys()))
             held.drop(first)
-        if z is not None and t in compared:
-            held.put(t, _halved(z))
     if pairs:
         for t in sorted(firsts - compared):  # the last frames: there is no later one
-            _pass_over(pairs, t, unreadable=False)
+            _finish(pairs, t, seen=False, unreadable=False)
     _tell(fov, lost, empty, job)
     if pairs and all(note in (None, EMPTY) for note in pairs.notes):
         raise InvalidInput(
@@ -89,6 +96,13 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
         )
     for writer in writers.values():
         writer.publish(without=True)
+
+
+def _waiting(fov: Fov, finder: Finder, step: int) -> int:
+    """Return how many bytes wait at most for the later frames of their pairs."""
+    _, depth, height, width = fov.shape
+    planes = 1 if finder.projects else depth
+    return step * planes * finder.features * height * width * np.dtype(np.float16).itemsize
 
 
 def read_each(
@@ -133,58 +147,46 @@ class _Held:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._kept: dict[int, NDArray[Any]] = {}
+        self._kept: dict[tuple[int, int], NDArray[np.float16] | None] = {}
 
-    def put(self, t: int, z: NDArray[Any]) -> None:
+    def put(self, t: int, z: int, plane: NDArray[np.float16]) -> None:
         if self._folder is None:
-            self._kept[t] = z
+            self._kept[t, z] = plane
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        np.save(self._file(t), z)
+        np.save(_file(self._folder, t, z), plane)
+        self._kept[t, z] = None
 
-    def get(self, t: int) -> NDArray[Any] | None:
-        if self._folder is None:
-            return self._kept.get(t)
-        file = self._file(t)
-        found: NDArray[Any] | None = None
-        if file.exists():
-            found = np.load(file, mmap_mode="r", allow_pickle=False)
-        return found
+    def has(self, t: int) -> bool:
+        """Whether a time point waits, that was put here in this run."""
+        return (t, 0) in self._kept
 
-    def drop(self, t: int) -> None:
-        if self._folder is None:
-            self._kept.pop(t, None)
-        else:
-            self._file(t).unlink(missing_ok=True)
+    def get(self, t: int, z: int) -> NDArray[np.float16]:
+        plane = self._kept[t, z]
+        if plane is None and self._folder is not None:
+            plane = np.load(_file(self._folder, t, z), mmap_mode="r", allow_pickle=False)
+        if plane is None:
+            raise ValueError(f"time point {t} does not wait")
+        return plane
 
-    def _file(self, t: int) -> Path:
-        if self._folder is None:
-            raise ValueError("kept in memory")
-        return self._folder / f"{t:06d}.npy"
+    def drop(self, t: int, z: int | None = None) -> None:
+        """Let go of a slice, or of all that is left of a time point."""
+        for one in [key for key in self._kept if key[0] == t and z in (None, key[1])]:
+            del self._kept[one]
+            if self._folder is not None:
+                _file(self._folder, *one).unlink(missing_ok=True)
 
 
-def _write_features(writer: FovWriter, t: int, z: NDArray[Any] | None, unreadable: bool) -> None:
+def _file(folder: Path, t: int, z: int) -> Path:
+    return folder / f"{t:06d}-{z:05d}.npy"
+
+
+def _finish(writer: FovWriter, t: int, *, seen: bool, unreadable: bool) -> None:
+    """Note a time point as done; what shows nothing is left zeros, as the array was made."""
     if unreadable:
-        writer.leave_out(t)
-    elif z is None:
-        writer.finish(t, EMPTY)  # zeros, as the array was made
+        writer.leave_out(t)  # tried again by the next run
     else:
-        writer.write(t, _halved(z))
-
-
-def _halved(z: NDArray[Any]) -> NDArray[np.float16]:
-    """Keep a representation in half the memory."""
-    limit = float(np.finfo(np.float16).max)
-    found: NDArray[np.float16] = np.clip(z, -limit, limit).astype(np.float16)
-    return found
-
-
-def _pass_over(writer: FovWriter, t: int, *, unreadable: bool) -> None:
-    """Leave zeros, as the array was made; what could not be read is tried again."""
-    if unreadable:
-        writer.leave_out(t)
-    else:
-        writer.finish(t, EMPTY)
+        writer.finish(t, 0 if seen else EMPTY)
 
 
 def _tell(fov: Fov, lost: Mapping[int, UnreadablePixels], empty: Sequence[int], job: Job) -> None:

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_dynaclr.core.background import in_background
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
+from napari_dynaclr.core.registry import resolve
+from napari_dynaclr.embedding.events import maps_key
 from napari_dynaclr.embedding.events.picking import PickingParams
 from napari_dynaclr.embedding.tap.frames import TapViewParams
 from napari_dynaclr.embedding.tap.images import prepare
@@ -18,6 +18,7 @@ from napari_dynaclr.embedding.tap.source import choose_channel, find_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
@@ -36,6 +37,14 @@ class TapEventsParams(PickingParams, TapViewParams):
 def map_params(params: TapEventsParams) -> TapViewParams:
     """Return the settings that the maps depend on."""
     return TapViewParams.of(params)
+
+
+def key_of_maps(dataset: Dataset, fov: Fov, params: TapViewParams, job: Job) -> str:
+    """Return the key that maps of a FOV have which are made with these settings."""
+    weights = (find_weights(params, job).sha256,)
+    method = resolve("find", TapEventsParams())[0]
+    seen = TapViewParams.of(params)
+    return maps_key(dataset, fov, method, seen, choose_channel(fov, params), weights)
 
 
 @contextmanager
@@ -91,6 +100,7 @@ class TapFinder:
     ) -> None:
         self._dataset, self._params, self._job = dataset, params, job
         self._path, self._device = weights.path, device
+        self._said: set[str] = set()
         self.weights = (weights.sha256,)
 
     @cached_property
@@ -119,7 +129,13 @@ class TapFinder:
 
     def step(self, fov: Fov) -> int:
         """Return how many frames the later of a pair of frames is after the earlier."""
-        return self._loaded.recipe.step(self._params.delta_t, fov.shape[0], fov.name)
+        recipe = self._loaded.recipe
+        step = recipe.step(self._params.delta_t, fov.shape[0], fov.name)
+        said = recipe.hurried(step, fov.frame_interval)
+        if said and said not in self._said:  # of many FOVs, once
+            self._said.add(said)
+            self._job.note(said)
+        return step
 
     @property
     def features(self) -> int:
@@ -135,24 +151,18 @@ class TapFinder:
     def _stacks(self) -> Stacks:
         return self._loaded.recipe.handling(self._params.stacks)
 
-    def represent(self, frame: NDArray[Any], job: Job) -> NDArray[np.float32]:
-        """Represent every pixel of a frame (Z, Y, X): (F, Z or 1, Y, X)."""
-        slices = prepare(frame, self._stacks)
-        extractor = self._extractor
-        found = np.empty((extractor.features, *slices.shape), np.float32)
-        for i, plane in enumerate(slices):
-            found[:, i] = extractor.plane(plane, job)
-        return found
+    def represent(self, frame: NDArray[Any], job: Job) -> Iterator[NDArray[np.float32]]:
+        """Yield the representation of every pixel of a frame (Z, Y, X), slices as (F, Y, X)."""
+        for plane in prepare(frame, self._stacks):
+            yield self._extractor.plane(plane, job)
 
     def attribute(
         self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
     ) -> NDArray[np.float32]:
-        """Map how much each place tells which of two frames was earlier: (Z or 1, Y, X)."""
+        """Map how much each place tells which of two frames was earlier: (Y, X)."""
         from napari_dynaclr.embedding.tap.attribution import attribution_of
 
-        network = self._extractor.network
-        slices = range(first.shape[1])
-        return np.stack([attribution_of(network, first[:, i], second[:, i], job) for i in slices])
+        return attribution_of(self._extractor.network, first, second, job)
 
     def close(self) -> None:
         """Let go of the network, so that its memory can be released."""

@@ -75,45 +75,12 @@ def attribution(
     with device_memory(device):
         extractor = Extractor(loaded, device, precision)
         slices = [
-            features_and_attribution(extractor, one, other, job)[1]
+            attribution_of(
+                extractor.network, extractor.plane(one, job), extractor.plane(other, job), job
+            )
             for one, other in zip(earlier, later, strict=True)
         ]
     return np.stack(slices).reshape(first.shape)
-
-
-def features_and_attribution(
-    extractor: Extractor,
-    first: NDArray[np.float32],
-    second: NDArray[np.float32],
-    job: Job,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Represent the pixels of a frame, and map how much each tells the arrow of time.
-
-    Parameters
-    ----------
-    extractor
-        The network.
-    first, second
-        The earlier and the later frame, normalised, (Y, X).
-    job
-        For cancelling.
-
-    Returns
-    -------
-    tuple
-        Features of the earlier frame, (features, Y, X), and the attribution (Y, X).
-
-    Raises
-    ------
-    InvalidInput
-        See :meth:`~napari_dynaclr.embedding.tap.dense.Extractor.tiles`.
-    """
-    features = np.empty((extractor.features, *first.shape), np.float32)
-    found = np.empty(first.shape, np.float32)
-    for y, x, z in extractor.tiles(np.stack([first, second]), job):
-        found[y, x] = _positive_leads(extractor.network, z)
-        features[:, y, x] = z[0].cpu().numpy()
-    return features, found
 
 
 def attribution_of(

@@ -10,16 +10,17 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from pydantic import Field
 
 from napari_dynaclr.core.device import Device, choose_device, require_networks
+from napari_dynaclr.core.half import halved
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.tap.colours import pca_colours
 from napari_dynaclr.embedding.tap.images import prepare
 from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
@@ -147,7 +148,7 @@ class Viewer:
             ((_, image),) = fov.frames([channel], [t], allow_empty=True, fill_nan=False)
             plane = prepare(image[0], stacks)[place]
             # Half the memory, for something to look at.
-            self._seen[key] = self._opened[0].plane(plane, job).astype(np.float16)
+            self._seen[key] = halved(self._opened[0].plane(plane, job))
         self._seen.move_to_end(key)
         found = self._seen[key]
         while len(self._seen) > 1 and sum(one.nbytes for one in self._seen.values()) > _BYTES:

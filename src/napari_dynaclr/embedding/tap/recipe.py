@@ -14,6 +14,8 @@ Stacks = Literal["slices", "max"]
 
 _ALIKE = 1.25
 """Pixels that are not wider or narrower than by this are as good as those of the training."""
+_AS_LONG = 1.5
+"""Time steps that are not longer or shorter than by this are as good, too."""
 
 
 class TapRecipe(Recipe):
@@ -92,3 +94,25 @@ class TapRecipe(Recipe):
             f"Pixels are {scale[2]:.3g} um wide, those of the training were "
             f"{self.pixel_size:.3g} um: what TAP has learned to see has another size here."
         )
+
+    def hurried(self, step: int, interval: float | None) -> str:
+        """Say how far apart the frames of a pair are if that is not as in training; else "".
+
+        Parameters
+        ----------
+        step
+            Frames from the earlier to the later one.
+        interval
+            From one frame to the next, s; None if that is not known.
+        """
+        if self.delta_minutes is None or not interval:
+            return ""
+        minutes = step * interval / 60
+        if 1 / _AS_LONG < minutes / self.delta_minutes < _AS_LONG:
+            return ""
+        said = (
+            f"The frames of a pair are {minutes:.3g} min apart, those of the training were "
+            f"{self.delta_minutes:.3g} min"
+        )
+        best = max(round(self.delta_minutes * 60 / interval), 1)
+        return f"{said}: delta_t={best} comes nearest." if best != step else f"{said}."

@@ -107,7 +107,7 @@ class MapsPanel(View):
         self._frame_changed()
 
     def _results_changed(self, stage: str) -> None:
-        if stage == "find":
+        if stage in ("find", "stain", "train"):  # what is seen, or who sees, may be another
             self._of = None
             self._frame_changed()
 

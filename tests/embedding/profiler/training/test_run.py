@@ -89,12 +89,15 @@ def test_partners_decide_what_is_learned(dataset):
     assert not all(torch.equal(names[True][one], names[False][one]) for one in names[True])
 
 
-def test_the_student_learns_from_partners_and_the_teacher_follows(dataset):
+def test_the_student_learns_from_partners_and_the_teacher_follows(make_plate):
     """One step by hand: the loss goes to the student alone, and the masks are seen by it."""
     import lightning.pytorch as pl
 
     settings = quick(unit="field", batch_size=8, looks=1)
-    training = ProfilerTraining([dataset], settings, Job())
+    images = np.random.default_rng(0).normal(100, 9, (4, 1, 1, 64, 64)).astype(np.float32)
+    fields = {"A/1/0": images, "A/1/1": images[::-1]}
+    path = make_plate("two.zarr", fields, channels=("Sensor",), scale=(1, 1.0, 1.0))
+    training = ProfilerTraining([open_dataset(path)], settings, Job())
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     learner = training.learner(trainer, "key", lambda figures: None)
     learner.trainer = trainer

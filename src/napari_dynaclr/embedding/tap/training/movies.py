@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.half import halved
 from napari_dynaclr.embedding.tap.images import prepare
 from napari_dynaclr.learning.holding_out import divide
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.embedding.tap.recipe import Stacks
-
-_LARGEST = 6e4
-"""What float16 can hold."""
 
 _LEFT = 1 / 6
 """Of the frames of single movies, the last ones are held out."""
@@ -124,7 +122,7 @@ class Stretch:
                 self.seen.add(t)
                 if scaled.any():
                     self.content[t] = content_of(scaled)
-            yield t, scaled.clip(-_LARGEST, _LARGEST).astype(np.float16)
+            yield t, halved(scaled)
 
     def starts(self) -> list[int]:
         """Return the time points of frames with which a pair begins, as far as is known."""
