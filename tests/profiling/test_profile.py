@@ -10,6 +10,7 @@ from napari_dynaclr import Job, open_dataset, profile
 from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput
 from napari_dynaclr.core.profiles import LEVELS, read_profile
 from napari_dynaclr.core.registry import parse
+from napari_dynaclr.session.profiles import profile_names, read_profiles
 
 
 def settings(**values):
@@ -194,6 +195,22 @@ def test_plates_are_profiled_together_and_aligned_if_asked_for(embedded):
     np.testing.assert_allclose(moved.X, 0.25 * plain.X + 0.75 * np.tile(centre, (2, 1)), rtol=1e-4)
     # A source is never written to: what is kept of the other plate is in its workspace.
     assert {path.name for path in two.workspace.profile("mine").iterdir()} == {"vectors"}
+
+
+def test_what_was_made_anew_on_a_further_plate_is_out_of_date(embedded, tmp_path):
+    one, two = embedded("one"), embedded("two", seed=1)
+    profile(one, settings(also=[str(two.root)]))
+    assert len(read_profile(one, "mine", "well")) == 8
+    assert profile_names(one) == ["mine"]
+    assert profile_names(two) == [], "vectors are no profile yet"
+    two.workspace.mark_complete("embeddings.mine", two.fovs[0], "second")
+    with pytest.raises(MissingInput, match=r"Out of date: profile 'mine' \(of plate two\), for an"):
+        read_profile(one, "mine", "well")
+    assert read_profiles(one, "mine", "well").missing == ("two",)
+    profile(one, settings(also=[str(two.root)]))
+    assert len(read_profile(one, "mine", "well")) == 8
+    two.root.rename(tmp_path / "away.zarr")  # a disk that is not there now
+    assert len(read_profile(one, "mine", "well")) == 8
 
 
 @pytest.mark.parametrize("kind", ["one plate", "same name", "dimensions", "names", "layout"])

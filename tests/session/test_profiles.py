@@ -40,18 +40,18 @@ def test_every_level_has_its_rows_maps_and_colours(profiled):
 
 def test_a_point_leads_to_its_field_and_time(profiled):
     field = read_profiles(profiled, "features", "field")
-    rows = field.at("B/1/1", 3)
+    rows = field.at("B/1/1", 3, profiled)
     assert len(rows) == 1
     assert field.place(int(rows[0]), profiled) == ("B/1/1", 3)
     assert field.describe(int(rows[0])).startswith("FOV B/1/1, t=3 (")
     course = field.course(int(rows[0]))
     assert field.rows["t"].to_numpy()[course].tolist() == list(range(10))
     over_time = read_profiles(profiled, "features", "well_time")
-    row = int(over_time.at("B/1/1", 3)[0])
+    row = int(over_time.at("B/1/1", 3, profiled)[0])
     assert over_time.place(row, profiled) == ("B/1/0", 3), "the first field of the well"
     assert "2 fields" in over_time.describe(row)
     well = read_profiles(profiled, "features", "well")
-    row = int(well.at("A/1/0", 7)[0])
+    row = int(well.at("A/1/0", 7, profiled)[0])
     assert well.place(row, profiled) == ("A/1/0", None)
     assert len(well.course(row)) == 0
     assert well.describe(row).startswith("well A/1, A")
@@ -59,7 +59,9 @@ def test_a_point_leads_to_its_field_and_time(profiled):
 
 def test_of_another_plate_there_is_nothing_to_go_to(profiled):
     rows = pd.DataFrame({"plate": ["other"], "well": ["A/1"], "fov_name": ["A/1/0"], "t": [0]})
-    assert ProfileMap("mine", "field", rows).place(0, profiled) is None
+    shown = ProfileMap("mine", "field", rows)
+    assert shown.place(0, profiled) is None
+    assert len(shown.at("A/1/0", 0, profiled)) == 0, "a field of the same name is another one"
 
 
 def test_what_is_out_of_date_is_named(profiled):
@@ -79,4 +81,4 @@ def test_a_session_shows_profiles_of_its_dataset_only(profiled):
     session.open(None)
     assert heard == [0, 2, 2, 2, 0]
     assert len(session.profiles.shown.paint("condition").index) == 0
-    assert not np.any(session.profiles.shown.at("A/1/0", 0))
+    assert not np.any(session.profiles.shown.at("A/1/0", 0, profiled))

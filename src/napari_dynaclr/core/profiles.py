@@ -6,12 +6,14 @@ Where the vectors come from is a method's business; all else is the stage's.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field, field_validator
 
-from napari_dynaclr.core.errors import InvalidInput, MissingInput
+from napari_dynaclr.core.conditions import plate_name
+from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.params import Params, check_name
 
 if TYPE_CHECKING:
@@ -171,13 +173,54 @@ def read_profile(dataset: Dataset, name: str, level: Level) -> ad.AnnData:
     Raises
     ------
     MissingInput
-        If a FOV has not been profiled, or its vectors are out of date.
+        If a FOV has not been profiled, or its vectors or those of a further plate are out of
+        date.
     InvalidInput
         If there is no such level.
     """
     for fov in dataset.fovs:
         dataset.workspace.require(f"profiles.{name}", fov, f"profile '{name}'", "profile")
-    return dataset.workspace.profiles(name, level)
+    found = dataset.workspace.profiles(name, level)
+    for plate in outdated_plates(found):
+        raise MissingInput(f"profile '{name}' (of plate {plate})", "profile", old=True)
+    return found
+
+
+def made_of(plates: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+    """Return what a profile is to keep of further plates, for :func:`outdated_plates`.
+
+    Parameters
+    ----------
+    plates
+        By path: keys of the earlier results that each FOV's vectors were made from, by name.
+    """
+    return json.dumps(plates)
+
+
+def outdated_plates(profile: ad.AnnData) -> tuple[str, ...]:
+    """Names of further plates of a profile of which something was made anew since.
+
+    Plates that cannot be opened, as on a disk that is not there, cannot be asked and are not
+    among them.
+    """
+    from napari_dynaclr.core.dataset import open_dataset
+
+    found = []
+    for path, fovs in json.loads(str(profile.uns.get("further_plates", "{}"))).items():
+        try:
+            plate = open_dataset(path)
+        except DynaclrError:
+            continue
+        there = set(plate.fov_names)
+        for fov, inputs in fovs.items():
+            if fov in there and any(
+                plate.workspace.key(result, plate[fov]) != key
+                or plate.workspace.outdated(result, plate[fov])
+                for result, key in inputs.items()
+            ):
+                found.append(plate_name(plate))
+                break
+    return tuple(found)
 
 
 def refuse_aligned(profile: ad.AnnData, name: str) -> None:

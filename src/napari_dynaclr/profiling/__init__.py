@@ -53,7 +53,7 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
     """
     from napari_dynaclr.core.conditions import FILE, find_conditions, keep_conditions
     from napari_dynaclr.core.dataset import open_dataset
-    from napari_dynaclr.core.profiles import LEVELS, ProfileParams, profile_rows
+    from napari_dynaclr.core.profiles import LEVELS, ProfileParams, made_of, profile_rows
     from napari_dynaclr.profiling.gathering import gather, make_vectors
     from napari_dynaclr.profiling.levels import check_plates, write_levels
 
@@ -93,7 +93,12 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
                 # Void from here on, also those of FOVs that were not selected now.
                 for fov in dataset.whole.fovs:
                     workspace.forget(result, fov)
-                write_levels(plates, params, method.name, key, profilers[0], fields, job)
+                further = {
+                    str(plate.root.absolute()): {fov.name: one.inputs(fov) for fov in plate.fovs}
+                    for plate, one in zip(plates[1:], profilers[1:], strict=True)
+                }
+                about = {"method": method.name, "key": key, "further_plates": made_of(further)}
+                write_levels(plates, params, about, profilers[0], fields, job)
                 for fov in dataset.fovs:
                     made_from = profilers[0].inputs(fov)
                     workspace.mark_complete(result, fov, key, made_from)

@@ -22,7 +22,7 @@ from napari_dynaclr.profiling.pooling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
@@ -93,8 +93,7 @@ def squares(
 def write_levels(
     plates: Sequence[Dataset],
     params: ProfileParams,
-    method: str,
-    key: str,
+    about: Mapping[str, str],
     profiler: Profiler,
     fields: Profiles,
     job: Job,
@@ -105,7 +104,7 @@ def write_levels(
     ----------
     plates
         The first is the one whose workspace they are written to.
-    params, method, key, profiler
+    params, about, profiler
         What the profile follows from, kept with it.
     fields
         A row per field and time point of all plates.
@@ -135,17 +134,16 @@ def write_levels(
     if (fields.obs["condition"] == "").any():
         none = fields.obs.loc[fields.obs["condition"] == "", "well"].nunique()
         job.note(f"The conditions table says nothing of {none} wells: they are in no condition.")
-    about = {
+    kept = {
         **profiler.about,
-        "method": method,
+        **about,
         "settings": params.model_dump_json(),
         "source": profiler.source,
-        "key": key,
         "aligned": aligned,
     }
     folder = plates[0].workspace.profile(params.kept_as())
     for level, profiles in job.track(levels.items(), "pool and map"):
-        shard = _shard(profiles, {**about, "level": level})
+        shard = _shard(profiles, {**kept, "level": level})
         shard.obsm.update(maps(profiles.vectors, params.map, job))
         write_shard(folder / f"{level}.zarr", shard)
 

@@ -51,7 +51,7 @@ class Outcome:
             return [str(one) for one in self.table["meaning"]]
         said = []
         for row in self.table[self.table["condition"] == "all"].to_dict("records"):
-            better = "better than" if row["p"] <= 0.05 else "no better than"
+            better = "better than" if row["p"] <= 0.05 else "not clearly better than"
             text = (
                 f"{str(row['split']).capitalize()}: the condition is told right for "
                 f"{row['accuracy']:.0%} of {int(row['queries'])} {self._queries(row)}, {better} "
@@ -85,7 +85,9 @@ class Outcome:
 
 
 def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
-    """Read what the last test of a profile came to; None if it was not tested, or not last.
+    """Read what the last test of a profile came to.
+
+    None if it was not tested, or not last, or if the profile was made anew since.
 
     Parameters
     ----------
@@ -105,6 +107,10 @@ def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
     ]
     if not runs or dict(runs[-1].get("params", {})).get("profile") != profile:
         return None
+    result, began = f"profiles.{profile}", str(runs[-1].get("started", ""))
+    for fov in dataset.fovs:
+        if workspace.finished(result, fov) > began or workspace.outdated(result, fov):
+            return None
     try:
         table = pd.read_csv(workspace.evaluation(method))
     except (OSError, ValueError):

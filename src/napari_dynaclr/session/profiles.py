@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from psygnal import Signal
 
-from napari_dynaclr.core.profiles import profile_rows
+from napari_dynaclr.core.conditions import plate_name
+from napari_dynaclr.core.profiles import LEVELS as ALL_LEVELS
+from napari_dynaclr.core.profiles import outdated_plates, profile_rows
 from napari_dynaclr.session.colours import by_category, by_value, distinct
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ class ProfileMap:
     aligned
         Whether plates were aligned with each other.
     missing
-        FOVs of the dataset that have no profile, or one that is out of date.
+        FOVs of the dataset that have no profile, or one that is out of date, and further plates
+        of which something was made anew since.
+    key
+        What it was made from; another one where it was made anew.
     """
 
     name: str = ""
@@ -65,6 +70,7 @@ class ProfileMap:
     source: str = ""
     aligned: bool = False
     missing: tuple[str, ...] = ()
+    key: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,14 +97,18 @@ class ProfileMap:
         codes = np.array([number.get(str(one), -1) for one in values], np.int64)
         return by_category(codes, names, distinct(len(names)), title)
 
-    def at(self, fov_name: str, t: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-        """Rows of the profiles that a FOV at a time point is part of."""
+    def at(
+        self, fov_name: str, t: int, dataset: Dataset
+    ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        """Rows of the profiles that a FOV of a dataset at a time point is part of."""
         rows, well = self.rows, fov_name.rpartition("/")[0]
         if not len(rows):
             return np.zeros(0, np.intp)
         mine = rows["fov_name"] == fov_name if self.level == "field" else rows["well"] == well
         if "t" in rows:
             mine = mine & (rows["t"] == t)
+        if "plate" in rows:  # other plates have wells and fields of the same names
+            mine = mine & rows["plate"].isin(["", plate_name(dataset)])
         return np.flatnonzero(mine.to_numpy(bool))
 
     def course(self, row: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
@@ -135,8 +145,7 @@ class ProfileMap:
         Of a well, that is its first field; the time point is None where time is pooled.
         """
         about = self.rows.iloc[row]
-        plate = dataset.root.name.removesuffix(".zarr").removesuffix(".ome")
-        if "plate" in self.rows and about["plate"] not in ("", plate):
+        if "plate" in self.rows and about["plate"] not in ("", plate_name(dataset)):
             return None
         t = int(about["t"]) if pd.notna(about.get("t")) else None
         if self.level == "field":
@@ -147,9 +156,15 @@ class ProfileMap:
 
 
 def profile_names(dataset: Dataset) -> list[str]:
-    """Names of the profiles that a dataset has; touches the disk."""
+    """Names of the profiles that a dataset has; touches the disk.
+
+    Not those of which there are only vectors, of an interrupted run or for another plate's profile.
+    """
     folder = dataset.workspace.path / "profiles"
-    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    last = f"{ALL_LEVELS[-1]}.zarr"
+    return sorted(path.name for path in folder.iterdir() if (path / last).exists())
 
 
 def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
@@ -179,6 +194,7 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
         if workspace.key(result, fov) is None or workspace.outdated(result, fov)
     )
     about = found.uns
+    missing += outdated_plates(found)
     return ProfileMap(
         name,
         level,
@@ -187,6 +203,7 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
         str(about.get("source", "")),
         bool(about.get("aligned", False)),
         missing,
+        str(about.get("key", "")),
     )
 
 

@@ -89,8 +89,8 @@ def test_both_tests_are_said_in_words_and_drawn(panel, windowless, measured, qtb
     assert panel.words[RETRIEVAL].text().splitlines() == [
         "Leave one well out: the condition is told right for 75% of 12 wells, better than chance "
         "(33%, p = 0.005).",
-        "4-fold over wells: the condition is told right for 75% of 12 wells, no better than "
-        "chance (33%, p = 0.4).",
+        "4-fold over wells: the condition is told right for 75% of 12 wells, not clearly "
+        "better than chance (33%, p = 0.4).",
     ]
     assert "The place can be told." in panel.words[NUISANCE].text()
     assert panel.charts[RETRIEVAL].picture is not None
@@ -110,6 +110,21 @@ def test_what_the_last_tests_came_to_is_there_again(panel, windowless, qtbot):
     rest(windowless, qtbot)
     assert again.words[RETRIEVAL].text() == said
     assert not again.words[NUISANCE].isVisible()
+
+
+def test_a_profile_that_was_made_anew_has_not_been_tested(panel, windowless, qtbot):
+    look(panel, windowless, qtbot)
+    qtbot.mouseClick(panel.buttons[RETRIEVAL], LEFT)
+    rest(windowless, qtbot)
+    assert panel.words[RETRIEVAL].isVisible()
+    dataset = windowless.session.dataset
+    profile(dataset, PLAIN.model_copy(update={"standardize": "none"}))
+    for fov in dataset.fovs:  # the clock of the ledger has whole seconds
+        path = dataset.workspace._ledger("profiles.features", fov)
+        text = path.read_text()
+        path.write_text(text.replace(dataset.workspace.finished("profiles.features", fov), "9999"))
+    look(panel, windowless, qtbot)
+    assert not panel.words[RETRIEVAL].isVisible()
 
 
 def test_bars_are_of_the_first_split_with_those_no_better_than_chance_pale():

@@ -78,7 +78,7 @@ def test_levels_and_colours_are_chosen(panel, windowless, qtbot):
 
 def test_a_point_says_what_it_is_and_leads_there(panel, windowless, qtbot):
     shown = windowless.session.profiles.shown
-    row = int(shown.at("A/1/1", 6)[0])
+    row = int(shown.at("A/1/1", 6, windowless.session.dataset)[0])
     x, y = panel.cloud.xy_to_pixel(panel.cloud.canvas.xy[row])
     place = QPointF(float(x), float(y)).toPoint()
     qtbot.mouseMove(panel.cloud.canvas, place)
@@ -96,7 +96,9 @@ def test_a_point_says_what_it_is_and_leads_there(panel, windowless, qtbot):
 def test_what_is_on_screen_is_shown_larger(panel, windowless, qtbot):
     shown = windowless.session.profiles.shown
     windowless.viewer.dims.set_point(0, 8)
-    assert panel.cloud.canvas.highlighted.tolist() == shown.at("B/1/0", 8).tolist()
+    here = shown.at("B/1/0", 8, windowless.session.dataset)
+    assert len(here) == 1
+    assert panel.cloud.canvas.highlighted.tolist() == here.tolist()
 
 
 def test_another_dataset_has_none_of_them(panel, windowless, qtbot, make_plate):

@@ -102,8 +102,10 @@ class OutcomePanel(View):
 
     def _profile_changed(self) -> None:
         self._enable()
-        dataset, name = self.session.dataset, self.session.profiles.shown.name
-        of = (dataset.workspace.path if dataset is not None else None, name)
+        dataset, shown = self.session.dataset, self.session.profiles.shown
+        name = shown.name
+        # Made anew, it has not been tested.
+        of = (dataset.workspace.path if dataset is not None else None, name, shown.key)
         if of == self._of:
             return
         self._of = of
@@ -155,7 +157,8 @@ class OutcomePanel(View):
         params = parse("evaluate", method, values)
 
         def done(table: pd.DataFrame) -> None:
-            if session.profiles.shown.name == shown.name and self.bench.is_open(dataset):
+            now = session.profiles.shown
+            if (now.name, now.key) == (shown.name, shown.key) and self.bench.is_open(dataset):
                 self._show(method, Outcome.of(method, values, table))
 
         profiled = [name for name in dataset.fov_names if name not in shown.missing]

@@ -193,8 +193,11 @@ class ProfileMapPanel(View):
     def _show_here(self) -> None:
         """Show larger what is on screen."""
         session = self.session
-        name = session.fov.name if session.fov is not None else ""
-        self.cloud.set_highlighted(session.profiles.shown.at(name, session.frame) if name else [])
+        fov, dataset, shown = session.fov, session.dataset, session.profiles.shown
+        if fov is None or dataset is None:
+            self.cloud.set_highlighted([])
+        else:
+            self.cloud.set_highlighted(shown.at(fov.name, session.frame, dataset))
 
     # -- the user ----------------------------------------------------------
 

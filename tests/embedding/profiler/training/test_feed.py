@@ -125,3 +125,13 @@ def test_no_partner_at_all_is_one_line(reader):
         feed(lone, reader)
     with pytest.raises(InvalidInput, match="1 images to learn from"):
         feed(lone.take(np.array([0])), reader, window=None)
+
+
+def test_what_is_in_memory_is_not_read_again(places, reader):
+    one = feed(places, reader)
+    some = np.array([3, 8, 40])
+    assert one.pixels(some)[:, 0, 0, 0].tolist() == [3, 8, 40]
+    list(one)
+    assert len(reader.asked) == 1
+    assert feed(places, reader, room=1e3).pixels(some)[:, 0, 0, 0].tolist() == [3, 8, 40]
+    assert reader.asked[1].tolist() == [3, 8, 40]

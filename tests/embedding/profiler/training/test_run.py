@@ -162,6 +162,7 @@ def test_tokens_suit_the_image_size(dataset, given, side, token):
     [
         ({"patch_size": 100, "token_size": 14}, "choose 98 or 112 pixels"),
         ({"patch_size": 97}, "do not divide into tokens"),
+        ({"patch_size": 64, "token_size": 32}, "leave 2 along a side .* token_size of at most 16"),
         ({"channels": ["Actin"]}, "has no channel 'Actin'"),
         ({"unit": "field"}, "less than the image size of 224"),
         ({"unit": "field", "patch_size": 64, "pixel_size": 50.0}, "choose a smaller pixel_size"),

@@ -149,6 +149,19 @@ class Feed:
         if self.fits and self._pixels is None:
             self._pixels = self._read(self._rows, True)
 
+    def pixels(self, rows: NDArray[np.intp]) -> NDArray[np.float16]:
+        """Return some images (N, C, Y, X): from memory where all are there, else read for it.
+
+        Parameters
+        ----------
+        rows
+            Which, ascending; of those to learn from or not.
+        """
+        self.load()
+        if self._pixels is not None and np.isin(rows, self._rows).all():
+            return _plane(self._pixels.at(rows))
+        return _plane(self._read(rows, False).patches)
+
     def _batches(self, epoch: int) -> Iterator[Images]:
         waiting: list[Images] = []
         for pixels, image, partner in self._blocks(epoch):

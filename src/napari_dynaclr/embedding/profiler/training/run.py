@@ -125,12 +125,8 @@ class ProfilerTraining:
             if line:
                 job.note(line)
         few = max(min(WATCHED, int(_WATCHED * memory / each)), 1)
-        watch = Watch(
-            read(_some(held if len(held) else rows, few, params.seed), False).patches[:, :, 0],
-            setting.config.side,
-            job,
-        )
-        feed.load()
+        watched = _some(held if len(held) else rows, few, params.seed)
+        watch = Watch(feed.pixels(watched), setting.config.side, job)
         pair = self._pair()
         return ProfilerLearner(
             self._views(),

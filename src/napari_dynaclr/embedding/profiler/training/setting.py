@@ -28,6 +28,9 @@ _PAPER_TOKEN, _PAPER_SIDE = 14, 196
 _GRID = 8
 """Tokens along a side of small images."""
 
+_LEAST_GRID = 4
+"""Tokens along a side at least."""
+
 _LOCAL = 98 / 224
 """Side of a local view relative to that of a global one; the paper does not say, DINOv2's."""
 
@@ -129,6 +132,12 @@ def settle(datasets: Sequence[Dataset], params: ProfilerTrainingParams) -> Setti
     side = params.patch_size or _SIDES[params.unit]
     token = params.token_size or _token(side)
     config = ProfilerConfig(params.size, len(channels), side, token)
+    if config.grid < _LEAST_GRID:
+        raise InvalidInput(
+            f"Tokens of {token} pixels leave {config.grid} along a side of images of {side}, too "
+            f"few to hide some and guess them from others: choose a token_size of at most "
+            f"{side // _LEAST_GRID}, or a larger patch_size."
+        )
     fovs = [fov for dataset in datasets for fov in dataset.fovs]
     pixel = pixel_size(fovs)
     if params.unit == "cell":
@@ -144,7 +153,8 @@ def settle(datasets: Sequence[Dataset], params: ProfilerTrainingParams) -> Setti
                 f"Fields have different sizes ({some} pixels): choose FOVs of one size."
             )
         height, width = read = shapes.pop()
-        wanted = params.pixel_size or min(height, width) * pixel / side
+        # Unless it is asked for, no finer than the images are.
+        wanted = params.pixel_size or max(min(height, width) / side, 1.0) * pixel
         size = inside = (round(height * pixel / wanted), round(width * pixel / wanted))
         if min(size) < side:
             raise InvalidInput(
