@@ -321,13 +321,15 @@ def test_there_is_a_training_of_each_kind_to_choose(empty, dataset, qtbot, monke
         "staining",
         "fcmae",
         "cellect",
+        "tap",
+        "profiler",
     ]
     names = {}
     for i in range(panel.method.count()):
         panel.method.setCurrentIndex(i)
         assert panel.run_button.isEnabled(), panel.form.problem()
         names[panel.method_name] = panel.form.values()["name"]
-    assert len(set(names.values())) == 4, "none overwrites what another has made"
+    assert len(set(names.values())) == 6, "none overwrites what another has made"
 
 
 def test_a_training_starts_from_what_fits_it(empty, dataset, qtbot, monkeypatch):
