@@ -29,14 +29,14 @@ _SUMMARY = {
     "track": "Link segmented cells over time.",
     "correct": "Put tracks right: list what is suspect, do actions, write them.",
     "embed": "Embed every tracked cell at every time point.",
-    "train": "Train a network: an encoder of cells, a stainer, or a tracker.",
+    "train": "Train a network: an encoder of cells, a stainer, a tracker, TAP or SSLProfiler.",
     "find": "Find likely events, such as divisions, in whole movies.",
     "project": "Map the embedding to two or more dimensions.",
     "profile": "Profile wells and conditions, to compare them as wholes.",
-    "annotate": "Take over annotations from a table.",
+    "annotate": "Take over annotations from a table, or from likely events.",
     "classify": "Predict a state for every cell from a few annotated ones.",
-    "evaluate": "Measure stains, tracks, embeddings and predictions.",
-    "compare": "Measure several encoders or engines that track beside each other.",
+    "evaluate": "Measure stains, tracks, embeddings, events, profiles and predictions.",
+    "compare": "Measure encoders, trackers, or ways to learn from few labels, beside each other.",
 }
 
 

@@ -38,8 +38,8 @@ class TapSource(ComputeParams):
     weights: str = Field(
         "",
         title="Weights",
-        description="What you trained with 'train tap' (.safetensors), or a folder that the "
-        "public TAP code has saved (choose its model_state.pt).",
+        description="What you trained with 'train --method tap' (.safetensors), or a folder that "
+        "the public TAP code has saved (the folder, or the model_state.pt in it).",
         json_schema_extra={
             "path": "file",
             "filter": "Weights (*.safetensors *.pt)",
@@ -84,7 +84,7 @@ def state_file(path: Path) -> Path:
     if not (path / KWARGS).is_file():
         raise InvalidInput(
             f"{path} has no {KWARGS}: choose a folder that the public TAP code has saved, or a "
-            ".safetensors of 'train tap'."
+            ".safetensors of 'train --method tap'."
         )
     if (path / STATE).is_file():
         return path / STATE
