@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from napari_dynaclr.core.channels import named_after
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import source_key, stain_inputs
 from napari_dynaclr.core.weights import PRESETS, find_preset, get_weights, local_weights
@@ -26,6 +24,7 @@ from napari_dynaclr.embedding.tap.training.watch import ANYWHERE, Watch
 from napari_dynaclr.learning.feed import Share
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
+from napari_dynaclr.learning.sources import common_channel, require_alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,9 +49,6 @@ _TRAINED_RATE = 1e-4
 
 _WATCHED = 0.1
 """Of the memory for images, for those that are measured after every epoch."""
-
-_ALIKE = 0.1
-"""Relative difference of pixel sizes that is no difference."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +88,8 @@ class TapTraining:
         named = params.channel
         if not named and loaded is not None:
             named = loaded.recipe.source_channel or ""
-        self._channel = _channel(datasets, named)
-        _require_alike(datasets)
+        self._channel = common_channel(datasets, named)
+        require_alike(datasets)
         _require_size(datasets, params.patch_size)
         self._places = _places(datasets, self._channel, params, job)
         self.inputs = tuple(
@@ -198,38 +194,6 @@ def _quick(network: TimeArrowNet) -> TimeArrowNet:
     """Lay the weights out as convolutions of PyTorch like them best: a third less time on a CPU."""
     network.to(memory_format=torch.channels_last)
     return network
-
-
-def _channel(datasets: Sequence[Dataset], wanted: str) -> str:
-    there = datasets[0].channels
-    channel = wanted or (there[0] if len(there) == 1 else named_after("nuclei", there))
-    if channel is None:
-        raise InvalidInput(f"Choose the channel to learn from, among {', '.join(there)}.")
-    for dataset in datasets:
-        if channel not in dataset.channels:
-            raise InvalidInput(
-                f"{dataset.root} has no channel '{channel}': choose one of "
-                f"{', '.join(dataset.channels)}."
-            )
-    return channel
-
-
-def _require_alike(datasets: Sequence[Dataset]) -> None:
-    """Refuse pixels of several sizes: what happens would have several, too.
-
-    Raises
-    ------
-    InvalidInput
-        If there are.
-    """
-    first = datasets[0].fovs[0]
-    for dataset in datasets:
-        for fov in dataset.fovs:
-            if not np.allclose(fov.scale[1:], first.scale[1:], rtol=_ALIKE):
-                raise InvalidInput(
-                    f"FOV {fov.name} of {dataset.root} has pixels of another size than "
-                    f"{first.name}: learn from them apart."
-                )
 
 
 def _require_size(datasets: Sequence[Dataset], side: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.half import halved
 from napari_dynaclr.learning.holding_out import divide
 from napari_dynaclr.tracking.cellect.images import normalise
 from napari_dynaclr.tracking.cellect.training.points import tracked_points, true_points
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.job import Job
     from napari_dynaclr.tracking.cellect.recipe import Normalization
     from napari_dynaclr.tracking.cellect.training.points import Points
-
-_LARGEST = 6e4
-"""What float16 can hold."""
 
 _LEFT = 1 / 6
 """Of the frames of a single movie, the last ones are held out; the paper holds out 50 of 320."""
@@ -68,8 +66,7 @@ class Place:
             Time point, and the normalised frame, (Z, Y, X).
         """
         for t, frame in self.fov.frames([self.channel], times, allow_empty=True):
-            scaled = normalise(frame[0], self.normalization)
-            yield t, scaled.clip(-_LARGEST, _LARGEST).astype(np.float16)
+            yield t, halved(normalise(frame[0], self.normalization))
 
 
 @dataclass(frozen=True)

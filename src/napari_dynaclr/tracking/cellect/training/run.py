@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_dynaclr.core.channels import named_after
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.runs import source_key, stain_inputs
 from napari_dynaclr.core.weights import PRESETS, find_preset, get_weights, local_weights
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
+from napari_dynaclr.learning.sources import common_channel, require_alike
 from napari_dynaclr.tracking.cellect.architecture import CellectConfig
 from napari_dynaclr.tracking.cellect.checkpoint import load_cellect, save_cellect
 from napari_dynaclr.tracking.cellect.model import Cellect
@@ -53,9 +53,6 @@ _RATE = 1e-4
 _WATCHED = 0.1
 """Of the memory for images, for those that are measured after every epoch."""
 
-_ALIKE = 0.1
-"""Relative difference of pixel sizes that is no difference."""
-
 
 @dataclass(frozen=True)
 class Start:
@@ -74,8 +71,8 @@ class CellectTraining:
         self, datasets: Sequence[Dataset], params: CellectTrainingParams, job: Job
     ) -> None:
         self._datasets, self._params, self._job = datasets, params, job
-        self._channel = _channel(datasets, params.channel)
-        _require_alike(datasets)
+        self._channel = common_channel(datasets, params.channel)
+        require_alike(datasets, depth=True)
         self._size = _size(datasets, params)
         self._start = _find_start(params.start_from, job)
         self.sha256 = self._start.sha256
@@ -197,39 +194,6 @@ class CellectTraining:
     def hint(self, path: Path) -> str:
         """Say where the tracker is."""
         return f"The tracker is in {path}: track with it as weights file (method cellect)."
-
-
-def _channel(datasets: Sequence[Dataset], wanted: str) -> str:
-    there = datasets[0].channels
-    channel = wanted or (there[0] if len(there) == 1 else named_after("nuclei", there))
-    if channel is None:
-        raise InvalidInput(f"Choose the channel to learn from, among {', '.join(there)}.")
-    for dataset in datasets:
-        if channel not in dataset.channels:
-            raise InvalidInput(
-                f"{dataset.root} has no channel '{channel}': choose one of "
-                f"{', '.join(dataset.channels)}."
-            )
-    return channel
-
-
-def _require_alike(datasets: Sequence[Dataset]) -> None:
-    """Refuse pixels of several sizes: cells would have several, too.
-
-    Raises
-    ------
-    InvalidInput
-        If there are.
-    """
-    first = datasets[0].fovs[0]
-    for dataset in datasets:
-        for fov in dataset.fovs:
-            same = np.allclose(fov.scale[1:], first.scale[1:], rtol=_ALIKE)
-            if not same or (fov.shape[1] == 1) != (first.shape[1] == 1):
-                raise InvalidInput(
-                    f"FOV {fov.name} of {dataset.root} has pixels of another size than "
-                    f"{first.name}, or another depth: learn from them apart."
-                )
 
 
 def _size(datasets: Sequence[Dataset], params: CellectTrainingParams) -> tuple[int, int, int]:
