@@ -166,7 +166,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
     if not table:
         raise InvalidInput("There are too few wells to learn from some and to ask about others.")
     found = pd.DataFrame(table)
-    return Report(found, {"": _draw(found)})
+    return Report(found, {"": _draw(found)}, of=params.profile)
 
 
 def _fields(
