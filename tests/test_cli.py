@@ -17,6 +17,7 @@ from commands import PROGRAM, digest, refused, run, strays, succeed
 
 from napari_dynaclr import __version__
 from napari_dynaclr.core.annotations import current_annotations
+from napari_dynaclr.core.naming import as_options
 from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES
 from napari_dynaclr.core.taskbook import write_tasks
 from napari_dynaclr.core.tasks import Task, new_states
@@ -51,9 +52,23 @@ def test_the_help_of_a_method_lists_its_settings_with_defaults_and_bounds(method
     assert flat(f"Options below are those of '{method.name}'") in said
     for name, field in method.params_class().model_fields.items():
         assert f"--{name.replace('_', '-')}" in said
-        assert flat(field.description) in said
+        assert flat(as_options(field.description, method.params_class())) in said
         if not field.is_required() and field.default not in ("", (), None):
             assert f"[default: {field.default}]" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("find",), ("--radius UM", "--window MINUTES", "--border UM", "--delta-t FRAMES")),
+        (("train", "--method", "profiler"), ("--time-window MINUTES", "--pixel-size UM")),
+        (("train", "--method", "tap"), ("--memory GB", "--patch-size PIXELS", "--delta-t FRAMES")),
+        (("evaluate", "--method", "events"), ("--radius UM", "--window MINUTES")),
+    ],
+)
+def test_the_help_says_units(args, said):
+    found = flat(succeed(*args, "--help").out)
+    assert [one for one in said if one not in found] == []
 
 
 def test_bounds_are_told_as_they_are():

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 from napari_dynaclr.core.job import Job, JobState, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
     from rich.table import Table
 
 
 @contextmanager
-def terminal_job() -> Iterator[Job]:
-    """Give a job that shows its progress, stops at Ctrl-C, and tells its notes at the end."""
+def terminal_job(reword: Callable[[str], str] = str) -> Iterator[Job]:
+    """Give a job that shows its progress, stops at Ctrl-C, and tells its notes at the end.
+
+    Parameters
+    ----------
+    reword
+        Makes of a note what is told.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -67,7 +73,7 @@ def terminal_job() -> Iterator[Job]:
     finally:
         signal.signal(signal.SIGINT, before)
     for note in job.notes:
-        console.print(f"Note: {note}", soft_wrap=True, markup=False)
+        console.print(f"Note: {reword(note)}", soft_wrap=True, markup=False)
 
 
 def one_line(text: str) -> str:

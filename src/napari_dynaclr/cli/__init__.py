@@ -15,7 +15,7 @@ import click
 
 from napari_dynaclr._version import __version__
 from napari_dynaclr.cli.arguments import DATASET, FOV, WORKSPACE, open_selected
-from napari_dynaclr.cli.commands import Commands, MethodCommand
+from napari_dynaclr.cli.commands import Commands, MethodCommand, own_names
 from napari_dynaclr.cli.results import export_command, review_command, tasks_command
 from napari_dynaclr.core.errors import MissingExtra
 from napari_dynaclr.core.registry import COMPOSED, MAKERS, STAGES, find_method
@@ -42,9 +42,10 @@ def _stage(stage: str) -> Callable[..., None]:
 
         opened = open_selected(dataset, workspace, fov)
         chosen = find_method(stage, method)
-        params = parse(stage, method, _given(values))
-        with terminal_job() as job:
-            result = chosen.verb()(opened, params, job)
+        with own_names(chosen.params_class()) as name:
+            params = parse(stage, method, _given(values))
+            with terminal_job(name) as job:
+                result = chosen.verb()(opened, params, job)
         _show(stage, result)
         if stage == "classify":
             _show_scores(opened, params.model_dump()["task"])
@@ -89,10 +90,12 @@ def _maker(stage: str) -> Callable[..., None]:
     def run(target: Path, method: str, source: Path | None = None, **values: Any) -> None:
         from napari_dynaclr.core.registry import parse
 
-        params = parse(stage, method, _given(values))
-        with terminal_job() as job:
-            paths = (target,) if source is None else (source, target)
-            made = find_method(stage, method).verb()(*paths, params, job)
+        chosen = find_method(stage, method)
+        with own_names(chosen.params_class()) as name:
+            params = parse(stage, method, _given(values))
+            with terminal_job(name) as job:
+                paths = (target,) if source is None else (source, target)
+                made = chosen.verb()(*paths, params, job)
         click.echo(f"{stage}: wrote {made}")
 
     return run

@@ -365,7 +365,7 @@ def remarks(table: pd.DataFrame, crops: Crops, settings: ProbesParams) -> list[s
         said.append(
             f"Cut short by the time limit of {settings.minutes:g} min: {names}, with "
             f"{', '.join(map(str, sorted(set(cut['labels']))))} labels. Their scores are too low; "
-            "raise minutes."
+            "give more time (minutes=)."
         )
     few = table[table["labels"] == table["labels"].min()].sort_values("ap", ascending=False)
     each = "; ".join(f"{TITLES[row.way]} {row.ap:.2f}" for row in few.itertuples())

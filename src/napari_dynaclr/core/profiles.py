@@ -97,7 +97,7 @@ class ProfileParams(Params):
     controls: str = Field(
         "",
         title="Control condition",
-        description="The condition that profiles are scaled to with standardize=controls.",
+        description="The condition that profiles are scaled to, if that is the controls.",
         json_schema_extra={"advanced": True},
     )
     field_order: Literal["auto", "rows", "snake"] = Field(
@@ -208,7 +208,7 @@ def _chosen(
         raise InvalidInput(
             f"The profile of well {cut['well'].iloc[0]} is of all its fields, and FOV "
             f"{cut['fov_name'].iloc[0]} was not chosen: choose whole wells, or compare fields "
-            "(--level field)."
+            "(level=field)."
         )
     return (mine & rows["well"].isin(dataset.wells)).to_numpy(bool)
 
@@ -264,7 +264,7 @@ def refuse_aligned(profile: ad.AnnData, name: str) -> None:
     if bool(profile.uns["aligned"]):
         raise InvalidInput(
             f"Profile '{name}' was aligned between plates, which shows each well the answers of "
-            "the others: evaluate one made with alpha=1."
+            "the others: evaluate one that was not (profile --alpha 1)."
         )
 
 

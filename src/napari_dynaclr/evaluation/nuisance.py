@@ -131,7 +131,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
     if not questions:
         raise InvalidInput(
             "There is nothing to be told apart: rows and columns need two wells each, places in "
-            "the well several fields, and plates another plate (profile it with also)."
+            "the well several fields, and plates another plate (profile --also)."
         )
     table = []
     for question in job.track(questions, "predict"):

@@ -332,7 +332,8 @@ def test_a_movie_of_zeros_is_refused(make_plate, arrow):
         (3, {"delta_t": 3}, "FOV A/1/0 has 3 time points, too few for pairs 3 frames apart"),
         (3, {"channel": "GFP"}, "has no channel 'GFP'"),
         (3, {"weights": "", "preset": "none"}, "Name weights of TAP"),
-        (3, {"weights": "nowhere.safetensors"}, "is no file"),
+        (3, {"weights": "nowhere.safetensors"}, "There is no weights file"),
+        (3, {"weights": "nowhere/model.pt"}, "There is no weights file"),
     ],
 )
 def test_bad_input_is_said_in_one_line(make_plate, arrow, frames, given, says):

@@ -231,9 +231,10 @@ def _places(
         else:
             found.append(Place(number, dataset, fov, channel, params.stacks, step))
     if not found:
+        setting = "delta_t" if params.delta_minutes is None else "delta_minutes"
         raise InvalidInput(
             f"The time step of {_step(fovs[0][2], params)} frames goes beyond the movies, which "
-            f"have {longest} frames at most: choose a smaller one."
+            f"have {longest} frames at most: choose a smaller {setting}."
         )
     if left_out:
         job.note(f"Too short for the time step, and left out: {', '.join(left_out)}.")
