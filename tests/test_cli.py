@@ -21,6 +21,7 @@ from napari_dynaclr.core.naming import as_options
 from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES
 from napari_dynaclr.core.taskbook import write_tasks
 from napari_dynaclr.core.tasks import Task, new_states
+from napari_dynaclr.terminal import show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,8 +98,26 @@ def test_a_stage_shows_some_rows_and_where_the_rest_is(plate, processed):
     table = processed.workspace.tracks(processed["A/1/0"])
     assert "track_id" in ran.out
     assert str(table["id"].iloc[0]) in ran.out
-    assert re.search(r"\.\.\. \d+ rows in all", ran.out)
+    where = re.escape(str(processed.workspace.plate("tracks")))
+    assert re.search(rf"\.\.\. \d+ rows in all: {where}\n", ran.out)
     assert ran.out.endswith(f"track: results in {processed.workspace.path}\n")
+
+
+def test_a_profile_shows_its_wells_and_where_the_table_is(plate, processed):
+    home = processed.workspace.path
+    said = succeed("profile", plate, "--workspace", home, "--map", "none").out
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
+    rows = {row[0]: row[1:] for row in lines if row}
+    assert list(rows) == ["A/1", "B/1"]
+    assert rows["A/1"][:3] == ["A", "2", "10"]
+    assert f"pooled to these wells: {home / 'profiles/features'}\n" in said
+
+
+def test_what_no_cell_has_is_left_blank(capsys):
+    show_table(pd.DataFrame({"t": [-1, 2], "track_id": [-1, 7], "share": [0.5, 1e-9]}))
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    rows = [[cell.strip() for cell in line] for line in lines if line]
+    assert rows == [["-1", "", "0.5"], ["2", "7", "1e-09"]]
 
 
 def test_values_given_as_text_reach_the_method(plate, processed):
