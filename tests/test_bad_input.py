@@ -377,10 +377,10 @@ def test_fewer_cells_than_neighbours(plate, workspace, untouched):
 SETTINGS = {
     ("--diamter", 3): "No such option: --diamter Did you mean --diameter?",
     ("--method", "threshhold"): "did you mean 'threshold'?",
-    ("--diameter", "wide"): "diameter = 'wide': input should be a valid number.",
-    ("--diameter", -1): "diameter = '-1': input should be greater than 0",
+    ("--diameter", "wide"): "--diameter = 'wide': input should be a valid number.",
+    ("--diameter", -1): "--diameter = '-1': input should be greater than 0",
     ("--diameter", "nan"): "diameter = 'nan'",
-    ("--min-size", 2): "min_size = '2': input should be less than or equal to 1",
+    ("--min-size", 2): "--min-size = '2': input should be less than or equal to 1",
     ("--empty-frames", "ignore"): "'ignore' is not one of 'error', 'skip'",
     ("--diameter",): "requires an argument",
     ("more",): "unexpected extra argument (more)",

@@ -18,6 +18,7 @@ class Some(Params):
 @pytest.mark.parametrize(
     ("text", "option", "title"),
     [
+        ("alpha = 3: too much.", "--alpha = 3: too", "'Alignment (alpha)' = 3: too"),
         ("Choose a smaller patch_size.", "--patch-size.", "'Patch size (pixels)'."),
         ("patch_size = 2: too small.", "--patch-size = 2:", "'Patch size (pixels)' = 2:"),
         ("Say which with channel=: A, B.", "with --channel: A", "with 'Channel': A"),

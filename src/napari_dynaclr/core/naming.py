@@ -65,5 +65,10 @@ def _renamed(text: str, kind: type[Params], name: Callable[[str, str], str]) -> 
     # A plain word, such as "channel", is the setting only where a "=" follows.
     bare = "|".join(re.escape(one) for one in fields if "_" in one) or "(?!)"
     every = "|".join(map(re.escape, fields))
-    pattern = rf"(?<![\w.'/=-])(?:({every})=((?:[\w-]|\.(?=\w))*)|({bare})(?![\w=/']|\.\w))"
-    return re.sub(pattern, lambda found: name(found[1] or found[3], found[2] or ""), text)
+    pattern = (
+        rf"(?<![\w.'/=-])(?:({every})=((?:[\w-]|\.(?=\w))*)|({bare})(?![\w=/']|\.\w))"
+        rf"|(?:^|(?<=; ))({every})(?= = )"
+    )
+    return re.sub(
+        pattern, lambda found: name(found[1] or found[3] or found[4], found[2] or ""), text
+    )
