@@ -200,6 +200,11 @@ def run(dataset: Dataset, settings: ProbesParams, job: Job) -> pd.DataFrame:
         dense = "resnet" in settings.ways
         bench = make_bench(crops, loaded.network, device.value, job, dense=dense)
         table = _learn(bench, settings, end, job)
+    if left := [size for size in settings.labels if size > (~crops.held_out).sum()]:
+        job.note(
+            f"Left out: {', '.join(map(str, left))} labels, for there are "
+            f"{(~crops.held_out).sum()} crops to learn from."
+        )
     title = dataset.workspace.evaluation("probes")
     write_csv(title, table)
     said = remarks(table, crops, settings)
