@@ -247,6 +247,21 @@ def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
     )
 
 
+def test_at_the_end_zarr_has_the_time_that_it_needs(tmp_path):
+    # Its thread is busy for longer than zarr itself would wait for it.
+    code = f"""
+import time, zarr
+from napari_dynaclr.cli.commands import let_zarr_end
+from zarr.core import sync
+zarr.create_array({str(tmp_path / "a.zarr")!r}, shape=(4,), dtype="u1")[:] = 1
+sync.loop[0].call_soon_threadsafe(time.sleep, 1)
+let_zarr_end()
+assert not sync.iothread[0].is_alive()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 # -- in a real terminal ------------------------------------------------------------
 
 

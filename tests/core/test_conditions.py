@@ -35,6 +35,7 @@ def test_wells_may_be_written_in_several_ways(dataset, write):
         "fov_name,condition\nA/1/0,mock\nA/1/1,mock\nB/12/0,drug\n",
         "well,condition,plate\nA/1,mock,\nA/1,other,yours\nB/12,drug,mine\n",
         "well;condition\nA1;mock\nB12;drug\n",
+        "well,condition\nA/01,mock\nb/012,drug\n",
         "\ufeffwell\tcondition\nA1\tmock\nB12\tdrug\n",
     ):
         assert find_conditions(dataset, str(write(text))) == {"A/1": "mock", "B/12": "drug"}, text
@@ -73,6 +74,19 @@ def test_a_table_that_cannot_be_used_is_one_line(dataset, write, text, said):
     with pytest.raises(InvalidInput, match=said) as error:
         find_conditions(dataset, str(write(text)))
     assert "\n" not in str(error.value)
+
+
+def test_a_plate_may_write_its_wells_with_zeros(make_plate, write):
+    image = np.ones((1, 1, 1, 4, 4), np.uint8)
+    dataset = open_dataset(make_plate("zeros.zarr", dict.fromkeys(["A/01/0", "A/10/0"], image)))
+    found = find_conditions(dataset, str(write("well,condition\nA1,mock\nA/10,drug\n")))
+    assert found == {"A/01": "mock", "A/10": "drug"}
+
+
+def test_a_table_of_another_encoding_is_one_line(dataset, tmp_path):
+    (tmp_path / "latin.csv").write_bytes("well,condition\nA/1,1 µM\n".encode("latin-1"))
+    with pytest.raises(InvalidInput, match=r"latin.csv is not text in UTF-8: save the conditions"):
+        find_conditions(dataset, str(tmp_path / "latin.csv"))
 
 
 def test_a_missing_table_is_one_line(tmp_path):

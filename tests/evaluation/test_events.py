@@ -114,7 +114,7 @@ def test_a_perfect_list_has_all_divisions_first(dataset, truth, listed, figures)
     folder = dataset.workspace.path / "evaluation"
     ranks = pd.read_csv(folder / "events-tap-truth-ranks.csv")
     assert ranks["right"].iloc[:total].all()
-    assert (folder / "events.png").stat().st_size > 10_000
+    assert (folder / "events-tap-truth.png").stat().st_size > 10_000
     by_rank_, by_recall = figures[0].axes
     assert by_rank_.get_ylabel() == "precision"
     assert by_recall.get_xlabel() == "recall"

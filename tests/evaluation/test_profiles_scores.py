@@ -60,6 +60,8 @@ def profiled(make_plate):
         write("well", wells.reset_index(drop=True), means)
         for fov in dataset.fovs:
             dataset.workspace.mark_complete("profiles.mine", fov, "key")
+        if len(fovs) > 1:
+            wells.to_csv(dataset.workspace.path / "conditions.csv", index=False)
         return dataset
 
     return make
@@ -274,6 +276,16 @@ def test_what_was_chosen_is_compared_and_nothing_else(profiled):
         retrieval(fields)
 
 
+def test_conditions_that_have_changed_since_are_refused(profiled):
+    dataset = profiled(biology, plates=("mine",), fovs=WHOLE)
+    retrieval(dataset)
+    table = pd.read_csv(dataset.workspace.path / "conditions.csv")
+    table.loc[table["well"] == "B/2", "condition"] = "new"
+    table.to_csv(dataset.workspace.path / "conditions.csv", index=False)
+    with pytest.raises(InvalidInput, match="well B/2 under another condition than the table that"):
+        retrieval(dataset)
+
+
 def test_a_sentence_says_what_it_came_to(profiled):
     job = Job()
     settings = {"profile": "mine", "permutations": 50}
@@ -302,7 +314,9 @@ def test_what_profiles_know_of_places_is_found_and_said(profiled):
         assert "can be told:" in table.loc[name, "meaning"]
     assert table.loc["field position", "chance"] == pytest.approx(1 / 3, abs=0.1)
     assert table.loc["column", "p"] > 0.05
-    assert table.loc["column", "meaning"].startswith("The column of the well cannot be told (")
+    assert table.loc["column", "meaning"].startswith(
+        "The column of the well is told no better than by chance ("
+    )
 
 
 def test_wells_are_never_on_both_sides(profiled):
@@ -313,6 +327,17 @@ def test_wells_are_never_on_both_sides(profiled):
     table = nuisance(profiled(own))
     assert table.loc["row", "score"] < 0.7
     assert table.loc["field position", "p"] > 0.05
+
+
+def test_hundreds_of_wells_are_tested_in_seconds(profiled):
+    def vector(row, rng):
+        return [row.column == "3", *rng.normal(size=30)]
+
+    table = nuisance(profiled(vector, rows="ABCDEFGH", columns=24, fields=2,
+                              condition=lambda well: "xy"[int(well[2:]) % 2]))  # fmt: skip
+    assert table["fields"].tolist() == [384] * 3
+    assert table.loc["column", "p"] <= 0.05
+    assert table.loc["row", "p"] > 0.05
 
 
 def test_a_row_that_holds_one_condition_may_be_the_treatment(profiled):

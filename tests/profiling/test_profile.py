@@ -148,9 +148,35 @@ def test_values_that_are_not_finite_are_left_out(embedded):
     dataset = embedded(vector=lambda *_: [next(seen), 1.0, 0.0])
     profile(dataset, settings())
     assert dataset.workspace.profiles("mine", "field").X[:, 0].tolist() == [3.0] * 8
-    never = embedded("never", vector=lambda *_: [np.nan, 1.0, 0.0])
-    with pytest.raises(InvalidInput, match="A/1/0, time point 0: embedding 'mine' has no finite"):
-        profile(never, settings())
+    never, job = embedded("never", vector=lambda *_: [np.nan, 1.0, 0.0]), Job()
+    profile(never, settings(), job)
+    assert never.workspace.profiles("mine", "field").shape == (8, 2)
+    assert any(note.startswith("Left out: 1 of 3 dimensions, of which") for note in job.notes)
+
+    def sometimes(_well, field, _t, _rng):
+        return [np.nan if field == 0 else 1.0, 1.0, 0.0]
+
+    some, job = embedded("some", fields=3, vector=sometimes), Job()
+    profile(some, settings(), job)
+    assert some.workspace.profiles("mine", "field").shape == (8, 3)
+    assert any("4 of 12 fields and times, which have no finite value" in n for n in job.notes)
+    nothing = embedded("nothing", vector=lambda *_: [np.nan] * 3)
+    with pytest.raises(InvalidInput, match="No field has finite values of the dimensions"):
+        profile(nothing, settings())
+
+
+def test_dimensions_of_unlike_scale_are_noted(embedded):
+    def vector(_well, field, _t, rng):
+        return [1000.0 * field, *rng.normal(size=2)]
+
+    for standardize, noted in (("none", True), ("plate", False)):
+        job = Job()
+        dataset = embedded(standardize, vector=vector)
+        profile(dataset, settings(standardize=standardize), job)
+        said = [
+            note for note in job.notes if note.startswith("The dimensions differ in scale: 'f0'")
+        ]
+        assert bool(said) is noted
 
 
 def test_a_cancelled_run_goes_on_where_it_stopped(embedded):

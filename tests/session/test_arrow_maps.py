@@ -35,10 +35,10 @@ def test_saved_maps_are_shown_where_they_are_of_these_settings_only(movie):
     as_saved = maps.make(movie, "A/1/0", 1, 0, [ATTRIBUTION], settings(), "tap", Job())
     assert as_saved.read
     ((_, expected),) = found.frames(found.channels, [1])
-    np.testing.assert_array_equal(as_saved.planes[ATTRIBUTION], expected[0, 0])
+    np.testing.assert_array_equal(as_saved.planes[ATTRIBUTION], expected[0, 0].clip(0))
     later = maps.make(movie, "A/1/0", 1, 0, [ATTRIBUTION], settings(delta_t=2), "tap", Job())
     assert not later.read
-    assert np.abs(later.planes[ATTRIBUTION] - expected[0, 0]).max() > 1e-3 * expected.max()
+    assert np.abs(later.planes[ATTRIBUTION] - expected[0, 0].clip(0)).max() > 1e-3 * expected.max()
     maps.close()
 
 

@@ -41,6 +41,9 @@ _SUMMARY = {
     "compare": "Measure encoders, trackers, or ways to learn from few labels, beside each other.",
 }
 
+_PATIENCE = 10.0
+"""Seconds that the program waits for zarr's thread at its end."""
+
 
 class Commands(click.Group):
     """The group of all commands; turns errors meant for the user into one line."""
@@ -72,6 +75,8 @@ class Commands(click.Group):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+        if args is None:
+            let_zarr_end()
         sys.exit(code)
 
     def resolve_command(
@@ -97,6 +102,19 @@ class Commands(click.Group):
             place = f": {error.filename}" if error.filename else ""
             click.echo(f"Error: {one_line(error.strerror or str(error))}{place}", err=True)
             ctx.exit(2)
+
+
+def let_zarr_end() -> None:
+    """Wait for the thread that zarr reads in, at the end of the program.
+
+    zarr itself waits a fifth of a second for it, then closes its event loop all the same: on a busy
+    computer, that leaves a traceback behind whatever the command has said.
+    """
+    sync: Any = sys.modules.get("zarr.core.sync")
+    loop, thread = (getattr(sync, name, [None])[0] for name in ("loop", "iothread"))
+    if loop is not None and thread is not None and thread.is_alive():
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_PATIENCE)
 
 
 @contextmanager

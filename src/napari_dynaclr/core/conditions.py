@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_dynaclr.core.dataset import Dataset
+
+_WELL = re.compile(r"([A-Za-z]+)/?0*(\d+)")
 
 FILE = "conditions.csv"
 """What the table is kept as in a workspace."""
@@ -29,7 +32,8 @@ def read_conditions(path: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``plate`` ("" for all), ``well`` and ``condition``, a row per well, as text.
+        ``plate`` ("" for all), ``well`` (see :func:`usual_name`) and ``condition``, a row per
+        well, as text.
 
     Raises
     ------
@@ -48,10 +52,7 @@ def read_conditions(path: Path) -> pd.DataFrame:
     table = table[["plate", "well", "condition"]].copy()
     for column in table:
         table[column] = table[column].str.strip()
-    # "A1" is what most people call it.
-    short = table["well"].str.fullmatch(r"[A-Za-z]+\d+")
-    parts = table.loc[short, "well"].str.extract(r"([A-Za-z]+)0*(\d+)")
-    table.loc[short, "well"] = parts[0].str.upper() + "/" + parts[1]
+    table["well"] = table["well"].map(usual_name)
     named = (table["condition"] != "") & (table["well"] != "")
     table = table[named].drop_duplicates(ignore_index=True)
     if table.empty:
@@ -62,6 +63,15 @@ def read_conditions(path: Path) -> pd.DataFrame:
             f"{path} gives well {twice['well'].iloc[0]} two conditions: keep one of them."
         )
     return table
+
+
+def usual_name(well: str) -> str:
+    """Return the name "A/1" of a well that somebody calls "A1", "a01" or "A/01".
+
+    What is not called so, as "0/0" of single images, stays as it is.
+    """
+    parts = _WELL.fullmatch(well)
+    return f"{parts[1].upper()}/{parts[2]}" if parts else well
 
 
 def plate_name(dataset: Dataset) -> str:
@@ -97,7 +107,8 @@ def find_conditions(dataset: Dataset, path: str = "") -> dict[str, str]:
     table = read_conditions(file)
     plate = plate_name(dataset)
     table = table[table["plate"].isin(["", plate])]
-    unknown = [well for well in table["well"] if well not in set(wells)]
+    called = {usual_name(well) for well in wells}
+    unknown = [well for well in table["well"] if well not in called]
     if unknown:
         some = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
         raise InvalidInput(
@@ -109,7 +120,7 @@ def find_conditions(dataset: Dataset, path: str = "") -> dict[str, str]:
     known = dict(zip(ordered["well"], ordered["condition"], strict=True))
     if not known:
         raise InvalidInput(f"{file} says nothing of plate '{plate}': correct its column plate.")
-    return {well: known.get(well, "") for well in wells}
+    return {well: known.get(usual_name(well), "") for well in wells}
 
 
 def keep_conditions(dataset: Dataset, path: str) -> None:

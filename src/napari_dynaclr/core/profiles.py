@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field, field_validator
 
-from napari_dynaclr.core.conditions import plate_name
+from napari_dynaclr.core.conditions import find_conditions, plate_name
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput, MissingInput
 from napari_dynaclr.core.params import Params, check_name
 
@@ -179,11 +179,17 @@ def read_profile(
         If a FOV has not been profiled, or its vectors or those of a further plate are out of
         date.
     InvalidInput
-        If a well is to be taken of which only some fields are chosen.
+        If wells have other conditions by now, or if a well is to be taken of which only some
+        fields are chosen.
     """
     for fov in dataset.fovs:
         dataset.workspace.require(f"profiles.{name}", fov, f"profile '{name}'", "profile")
     found = dataset.workspace.profiles(name, level)
+    if well := next(iter(other_conditions(dataset, found)), ""):
+        raise InvalidInput(
+            f"Profile '{name}' has well {well} under another condition than the table that is kept "
+            "now says: run 'profile' again."
+        )
     for plate in outdated_plates(found):
         raise MissingInput(f"profile '{name}' (of plate {plate})", "profile", old=True)
     fields = found if level == "field" else dataset.workspace.profiles(name, "field")
@@ -211,6 +217,28 @@ def _chosen(
             "(level=field)."
         )
     return (mine & rows["well"].isin(dataset.wells)).to_numpy(bool)
+
+
+def other_conditions(dataset: Dataset, profile: ad.AnnData) -> tuple[str, ...]:
+    """Names of wells that had another condition when they were profiled than they have now.
+
+    Parameters
+    ----------
+    dataset
+        The plate; wells of further ones are not looked at.
+    profile
+        Of one of the levels but conditions.
+    """
+    rows = profile_rows(profile)
+    here = rows[rows["plate"] == plate_name(dataset)].drop_duplicates("well")
+    if here.empty:
+        return ()
+    now = find_conditions(dataset)
+    return tuple(
+        str(well)
+        for well, was in zip(here["well"], here["condition"], strict=True)
+        if now.get(str(well), was) != was
+    )
 
 
 def made_of(plates: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:

@@ -113,6 +113,10 @@ def read_csv(path: Path, what: str, *, as_text: bool = False) -> pd.DataFrame:
         return pd.read_csv(path)
     except (FileNotFoundError, IsADirectoryError):
         raise InvalidInput(f"{path} is no file: check the path of the {what}.") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            f"{path} is not text in UTF-8: save the {what} again, as CSV UTF-8."
+        ) from None
     except ValueError as error:  # a parser's and a decoder's errors are both
         raise InvalidInput(f"{path} is not a CSV table: {str(error).splitlines()[0]}.") from None
 

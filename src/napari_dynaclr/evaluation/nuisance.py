@@ -10,9 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import Field
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -30,6 +28,9 @@ if TYPE_CHECKING:
 
 _COMPONENTS = 20
 """Principal components that predictions are made from."""
+
+_SHRINK = 0.1
+"""Part of the covariance that is replaced by that of a ball."""
 
 
 class NuisanceParams(Params):
@@ -52,7 +53,8 @@ class NuisanceParams(Params):
     permutations: int = Field(
         100,
         title="Permutations",
-        description="How often places are given at random, to see what chance is.",
+        description="How often places are given at random, to see what chance is; 100 take about "
+        "two seconds for a plate of 96 wells, ten for 384.",
         ge=10,
         le=100_000,
         json_schema_extra={"advanced": True},
@@ -101,9 +103,9 @@ class _Question:
 def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
     """Predict plate, row, column and field position from the profiles of fields.
 
-    A field's profile is the mean over its time points. A linear classifier on the first
+    A field's profile is the mean over its time points. A linear discriminant on the first
     principal components is asked about wells that it has not seen; about plates, at places on
-    the plate that it has not seen.
+    the plate that it has not seen. The components are those of all fields: they know no answers.
 
     Returns
     -------
@@ -135,7 +137,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
         )
     table = []
     for question in job.track(questions, "predict"):
-        seen = matrix[question.fields]
+        seen = _components(matrix[question.fields])
         score = _score(seen, question.label, question.group, params)
         if score is None:
             continue
@@ -150,7 +152,11 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
         p = float((1 + np.sum(by_chance >= score - 1e-12)) / (1 + len(by_chance)))
         mean = float(by_chance.mean()) if len(by_chance) else 1 / len(np.unique(question.label))
         told = p <= 0.05
-        percent = f"{100 * score:.0f} %, {100 * mean:.0f} % by chance"
+        high = float(np.quantile(by_chance, 0.95)) if len(by_chance) else mean
+        percent = (
+            f"{100 * score:.0f} % right; by chance {100 * mean:.0f} %, and up to "
+            f"{100 * high:.0f} % in 19 of 20 tries"
+        )
         table.append(
             {
                 "nuisance": question.name,
@@ -158,7 +164,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
                 "fields": len(question.label),
                 "score": score,
                 "chance": mean,
-                "chance_high": float(np.quantile(by_chance, 0.95)) if len(by_chance) else mean,
+                "chance_high": high,
                 "p": p,
                 "meaning": f"{question.if_told if told else question.if_not} ({percent}).",
             }
@@ -195,7 +201,7 @@ def _questions(rows: pd.DataFrame) -> list[_Question]:
                 within=_numbers(rows, ["well"]),
                 if_told="The plate can be told: profiles of different plates differ by more than "
                 "their treatment",
-                if_not="The plate cannot be told",
+                if_not="The plate is told no better than by chance",
             )
         )
     found += [one for one in (_of_wells(rows, name) for name in ("row", "column")) if one]
@@ -212,7 +218,7 @@ def _questions(rows: pd.DataFrame) -> list[_Question]:
                 within=_numbers(here, ["plate", "well"]),
                 if_told="The place in the well can be told: profiles know what differs between "
                 "fields, such as uneven light",
-                if_not="The place in the well cannot be told",
+                if_not="The place in the well is told no better than by chance",
             )
         )
     return found
@@ -235,7 +241,7 @@ def _of_wells(rows: pd.DataFrame, name: str) -> _Question | None:
         unit=_numbers(here, ["plate", "well"]),
         within=np.zeros(len(here), np.intp),
         if_told=f"The {name} of the well can be told: {because}",
-        if_not=f"The {name} of the well cannot be told",
+        if_not=f"The {name} of the well is told no better than by chance",
     )
 
 
@@ -260,6 +266,49 @@ def _exchanged(question: _Question, rng: np.random.Generator) -> NDArray[np.intp
     return np.asarray(answers[place_of], np.intp)
 
 
+def _components(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bring profiles to few numbers, once: a permutation changes answers only."""
+    count = min(_COMPONENTS, *matrix.shape)
+    made = make_pipeline(StandardScaler(), PCA(count, random_state=0)).fit_transform(matrix)
+    return np.asarray(made[:, made.std(axis=0) > 1e-9], np.float64)
+
+
+def _told(
+    known: NDArray[np.float64], labels: NDArray[np.intp], asked: NDArray[np.float64]
+) -> NDArray[np.intp]:
+    """Predict by a linear discriminant, all answers being as likely beforehand.
+
+    The covariance is shrunk by a fixed part, for there may be fewer fields than components.
+    """
+    classes, code = np.unique(labels, return_inverse=True)
+    member = (code[:, None] == np.arange(len(classes))).astype(float)
+    means = (member.T @ known) / member.sum(axis=0)[:, None]
+    within = known - means[code]
+    size = known.shape[1]
+    covariance = within.T @ within / len(known)
+    scale = max(float(np.trace(covariance)) / size, 1e-12)
+    covariance = (1 - _SHRINK) * covariance + _SHRINK * scale * np.eye(size)
+    weights = np.linalg.solve(covariance, means.T)
+    lead = asked @ weights - 0.5 * np.einsum("cd,dc->c", means, weights)
+    return np.asarray(classes[lead.argmax(axis=1)], np.intp)
+
+
+def _dealt(
+    labels: NDArray[np.intp], groups: NDArray[np.intp], folds: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Deal groups to folds at random, those of one answer as evenly as may be.
+
+    As scikit-learn's StratifiedGroupKFold does, in a thousandth of its time, which thousands of
+    permutations take.
+    """
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    order = rng.permutation(len(first))
+    order = order[np.argsort(labels[first][order], kind="stable")]
+    fold = np.empty(len(first), np.intp)
+    fold[order] = np.arange(len(first)) % folds
+    return np.asarray(fold[number], np.intp)
+
+
 def _score(
     matrix: NDArray[np.float64],
     labels: NDArray[np.intp],
@@ -271,16 +320,13 @@ def _score(
     folds = min(params.folds, len(np.unique(groups)), rarest)
     if folds < 2:
         return None
-    kind = StratifiedGroupKFold(folds, shuffle=True, random_state=params.seed)
+    fold = _dealt(labels, groups, folds, np.random.default_rng(params.seed))
     said = np.full(len(labels), -1)
-    for train, test in kind.split(matrix, labels, groups):
-        if len(np.unique(labels[train])) < 2 or not len(test):
+    for number in range(folds):
+        train, test = fold != number, fold == number
+        if len(np.unique(labels[train])) < 2:
             continue
-        count = min(_COMPONENTS, len(train) - 1, matrix.shape[1])
-        model = make_pipeline(
-            StandardScaler(), PCA(count, random_state=0), LogisticRegression(max_iter=1000)
-        )
-        said[test] = model.fit(matrix[train], labels[train]).predict(matrix[test])
+        said[test] = _told(matrix[train], labels[train], matrix[test])
     asked = said >= 0
     if not asked.any():
         return None

@@ -88,7 +88,7 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
         _, todo = pending(dataset, result, dict.fromkeys(dataset.fov_names, key))
         whole = all((workspace.profile(name) / f"{level}.zarr").exists() for level in LEVELS)
         if todo or not whole:
-            fields = gather(plates, params)
+            fields = gather(plates, params, job)
             with workspace.claim(result, dataset.fovs[0]):
                 # Void from here on, also those of FOVs that were not selected now.
                 for fov in dataset.whole.fovs:

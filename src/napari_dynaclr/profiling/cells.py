@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.profiles import ProfileParams, Profiler
 from napari_dynaclr.core.shards import feature_names, nodes, vectors
 
@@ -72,13 +71,7 @@ def open_profiler(dataset: Dataset, params: CellsParams, job: Job) -> Iterator[P
         times = table["t"].to_numpy()
         for t in np.unique(times[keep]):
             rows = np.flatnonzero(keep & (times == t))
-            mean = _mean(matrix[rows])
-            if np.isnan(mean).any():
-                raise InvalidInput(
-                    f"FOV {fov.name}, time point {t}: embedding '{name}' has no finite value of "
-                    "some dimension in any cell: make it anew with 'embed'."
-                )
-            yield int(t), mean, len(rows)
+            yield int(t), _mean(matrix[rows]), len(rows)  # gathering sees to what is NaN
 
     yield Profiler(field_vectors, columns, inputs, f"embedding '{name}'", about={"embedding": name})
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.registry import Method
     from napari_dynaclr.core.workspace import Workspace
 
+_LACKING = 0.5
+"""A dimension is left out where more of the fields than this have no finite value of it."""
+
 
 def make_vectors(
     dataset: Dataset, method: Method, params: ProfileParams, profiler: Profiler, job: Job
@@ -85,13 +88,17 @@ def _file(workspace: Workspace, name: str, fov: Fov) -> Path:
     return workspace.profile(name) / "vectors" / f"{fov.file_name}.npz"
 
 
-def gather(plates: list[Dataset], params: ProfileParams) -> Profiles:
+def gather(plates: list[Dataset], params: ProfileParams, job: Job) -> Profiles:
     """Read the vectors of the fields of all plates.
+
+    Dimensions that most fields have no finite value of are left out, and fields that then have
+    none of some other; the job is told.
 
     Raises
     ------
     InvalidInput
-        If fields differ in their dimensions, plates share a name, or there is no vector.
+        If fields differ in their dimensions, plates share a name, or there is no vector, or
+        none without NaN.
     """
     called = [plate_name(plate) for plate in plates]
     same = next((name for name in called if called.count(name) > 1), None)
@@ -117,7 +124,37 @@ def gather(plates: list[Dataset], params: ProfileParams) -> Profiles:
         raise InvalidInput("No field has a cell at any time point: there is nothing to profile.")
     if obs["hours"].isna().all():
         obs = obs.drop(columns="hours")
-    return Profiles(np.concatenate(parts), obs, names)
+    return _finite(Profiles(np.concatenate(parts), obs, names), job)
+
+
+def _finite(fields: Profiles, job: Job) -> Profiles:
+    bad = ~np.isfinite(fields.vectors)
+    if not bad.any():
+        return fields
+    kept = bad.mean(axis=0) <= _LACKING
+    whole = ~bad[:, kept].any(axis=1)
+    if not kept.any() or not whole.any():
+        raise InvalidInput(
+            "No field has finite values of the dimensions: check the images, and make the "
+            "embedding anew with 'embed'."
+        )
+    if not kept.all():
+        names = [name for name, one in zip(fields.names, kept, strict=True) if not one]
+        some = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+        job.note(
+            f"Left out: {len(names)} of {len(kept)} dimensions, of which most fields and times "
+            f"have no finite value ({some})."
+        )
+    if not whole.all():
+        lost = fields.obs[~whole]
+        job.note(
+            f"Left out: {len(lost)} of {len(whole)} fields and times, which have no finite value "
+            f"of some dimension, such as FOV {lost['fov_name'].iloc[0]} at time point "
+            f"{lost['t'].iloc[0]}."
+        )
+    names = [name for name, one in zip(fields.names, kept, strict=True) if one]
+    obs = fields.obs[whole].reset_index(drop=True)
+    return Profiles(fields.vectors[np.ix_(whole, kept)], obs, names)
 
 
 def _described(table: pd.DataFrame, fov: Fov, plate: str, condition: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from napari_dynaclr.profiling.pooling import (
     align,
     conditions,
     standardize,
+    uneven,
     wells,
     wells_over_time,
 )
@@ -111,6 +112,8 @@ def write_levels(
     job
         Progress and cancelling.
     """
+    if params.standardize == "none" and (said := uneven(fields)):
+        job.note(said)
     fields = standardize(fields, params.standardize, params.controls)
     over_time = wells_over_time(fields, squares(plates, params))
     whole = len(fields.obs.groupby(["plate", "well", "t"]))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_UNEVEN = 50.0
+"""How many times as much as most a dimension may vary without a word."""
+
+
 @dataclass(frozen=True)
 class Profiles:
     """Vectors of one level, and what each is of.
@@ -74,6 +78,21 @@ def standardize(fields: Profiles, how: str, controls: str) -> Profiles:
                 )
         vectors[rows] = _scaled(fields.vectors[rows], fields.vectors[usual])
     return Profiles(vectors, fields.obs, fields.names)
+
+
+def uneven(fields: Profiles) -> str:
+    """Say so where one dimension varies far more than most others; "" where none does."""
+    deviation = fields.vectors.std(axis=0, dtype=np.float64)
+    usual = float(np.median(deviation[deviation > 0])) if (deviation > 0).any() else 0.0
+    largest = int(deviation.argmax())
+    if usual == 0.0 or deviation[largest] <= _UNEVEN * usual:
+        return ""
+    return (
+        f"The dimensions differ in scale: '{fields.names[largest]}' varies "
+        f"{deviation[largest] / usual:,.0f} times as much as most, and decides nearly alone how "
+        "far profiles are from each other wherever they are not scaled first (maps and retrieval "
+        "do so): choose standardize=plate."
+    )
 
 
 def _scaled(vectors: NDArray[np.float32], usual: NDArray[np.float32]) -> NDArray[np.float32]:

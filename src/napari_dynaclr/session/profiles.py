@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from napari_dynaclr.core.conditions import plate_name
 from napari_dynaclr.core.profiles import LEVELS as ALL_LEVELS
-from napari_dynaclr.core.profiles import outdated_plates, profile_rows
+from napari_dynaclr.core.profiles import other_conditions, outdated_plates, profile_rows
 from napari_dynaclr.session.colours import by_category, by_value, distinct
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class ProfileMap:
     aligned
         Whether plates were aligned with each other.
     missing
-        FOVs of the dataset that have no profile, or one that is out of date, and further plates
-        of which something was made anew since.
+        FOVs of the dataset that have no profile, one that is out of date, or other conditions
+        now, and further plates of which something was made anew since.
     key
         What it was made from; another one where it was made anew.
     """
@@ -194,6 +194,10 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
         if workspace.key(result, fov) is None or workspace.outdated(result, fov)
     )
     about = found.uns
+    changed = other_conditions(dataset, found)
+    missing += tuple(
+        fov.name for fov in dataset.fovs if fov.well in changed and fov.name not in missing
+    )
     missing += outdated_plates(found)
     return ProfileMap(
         name,

@@ -208,6 +208,7 @@ def test_a_well_of_one_field_is_pulled_together_over_time(make_plate):
     job = Job()
     train(open_dataset(path), quick(unit="field", looks=1, epochs=1), job)
     assert any("pulled to another time of the same field" in note for note in job.notes)
+    assert any(note.startswith("All images are of one well, so that") for note in job.notes)
 
 
 def test_a_frame_of_zeros_is_refused_or_learned_from(make_plate):

@@ -150,6 +150,12 @@ class ProfilerTraining:
             notes.append("The images do not fit into memory at once: they are read in every epoch.")
         if not params.local_aggregation:
             return notes
+        if sum(len(dataset.wells) for dataset in self._datasets) == 1:
+            notes.append(
+                "All images are of one well, so that the network learns only that they are alike: "
+                "add FOVs of other wells, or do without local aggregation "
+                "(local_aggregation=False)."
+            )
         if not timed:
             notes.append(
                 "A dataset does not say how far apart its frames are: images of the same time "
