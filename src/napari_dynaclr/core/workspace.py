@@ -406,6 +406,10 @@ class Workspace:
         """Table of the likely events of a FOV."""
         return self.path / "events" / name / f"{fov.file_name}.csv"
 
+    def backwards_csv(self, name: str, fov: Fov) -> Path:
+        """Table of what a search for events would find in a FOV, were it played backwards."""
+        return self.path / "events" / name / "backwards" / f"{fov.file_name}.csv"
+
     def events(self, name: str, fov: Fov) -> pd.DataFrame:
         """Likely events of a FOV, the likeliest first.
 

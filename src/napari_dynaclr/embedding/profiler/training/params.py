@@ -71,6 +71,21 @@ class ProfilerTrainingParams(TrainingParams):
         lt=1,
         json_schema_extra={"advanced": True},
     )
+    patience: int | None = Field(
+        None,
+        title="Patience (epochs)",
+        description="Has no effect here: a profiler has no validation loss to wait for. Say how "
+        "long to train with epochs or minutes.",
+        ge=1,
+        json_schema_extra={"advanced": True, "left_out": "never", "command_line": True},
+    )
+    also: tuple[str, ...] = Field(
+        (),
+        title="Further datasets",
+        description="Paths of further datasets to learn from, with the same channels and pixels "
+        "of the same size; for a profiler of cells, they have been tracked, too.",
+        json_schema_extra={"advanced": True},
+    )
     unit: Literal["cell", "field"] = Field(
         "cell",
         title="Learn from",
