@@ -44,6 +44,7 @@ class TapSource(ComputeParams):
             "path": "file",
             "filter": "Weights (*.safetensors *.pt)",
             "choices": "arrows",
+            "left_out": "the network that comes along",
         },
     )
     channel: str = Field(
