@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from napari_dynaclr import Job, find, open_dataset, params
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.weights import find_preset, get_weights
 from napari_dynaclr.embedding.tap.frames import TapViewParams
 from napari_dynaclr.session.arrow_maps import ATTRIBUTION, FEATURES, ArrowMaps, saved_maps
 
@@ -61,3 +64,13 @@ def test_a_movie_too_short_for_pairs_has_features_all_the_same(make_plate):
     with pytest.raises(InvalidInput, match="one time point"):
         maps.make(still, "A/1/0", 0, 0, [ATTRIBUTION], settings(), "", Job())
     maps.close()
+
+
+def test_the_same_network_by_another_path_is_the_same(movie, tmp_path):
+    network = get_weights(find_preset("simulated-arrow", "arrow"), Job()).path
+    find(movie, settings(weights=str(network)))
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(network, copy)
+    for values in ({"weights": str(copy)}, {"weights": str(copy), "preset": "none"}, {}):
+        seen = TapViewParams.of(settings(**values))
+        assert saved_maps(movie, "A/1/0", "tap", ATTRIBUTION, seen, Job()) is not None

@@ -61,6 +61,14 @@ class TapSource(ComputeParams):
         json_schema_extra={"advanced": True},
     )
 
+    def digest(self) -> str:
+        """Short hash of the settings but for the network, of which results keep its content.
+
+        So it is all the same by which path it is reached, and whether the one that comes along,
+        which it takes the place of, was left chosen.
+        """
+        return ComputeParams.digest(self.model_copy(update={"preset": "none", "weights": ""}))
+
 
 def is_public(path: Path) -> bool:
     """Whether a path is that of a folder of the public code's, or of weights in one."""
