@@ -81,8 +81,8 @@ class Regions:
         for lost in np.flatnonzero(~seen):
             at = cells.iloc[lost]
             z = 0 if flat else int(np.clip(round(at["z"]), 0, len(parts) - 1))
-            y, x = _disc(at["y"], at["x"], radius, scale, (height, width))
-            parts[z] = np.concatenate([parts[z], lost * size + y * width + x])
+            rows, columns = _disc(at["y"], at["x"], radius, scale, (height, width))
+            parts[z] = np.concatenate([parts[z], lost * size + rows * width + columns])
         plane = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         cell, y, x = (np.empty(len(plane), np.int32) for _ in range(3))
         stop = 0
@@ -145,7 +145,7 @@ def _pixels(mask: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
     label = mask.ravel()[at]
     place = np.minimum(np.searchsorted(ids[order], label), len(ids) - 1)
     known = ids[order[place]] == label
-    return (order[place[known]] * mask.size + at[known]).astype(np.int64)
+    return np.asarray(order[place[known]] * mask.size + at[known], np.int64)
 
 
 def _disc(
