@@ -62,10 +62,10 @@ def test_every_level_has_its_principal_components(embedded):
 
 
 def test_wells_over_time_are_mapped_where_there_are_enough(embedded):
-    dataset = embedded(times=tuple(range(6)))
+    dataset = embedded(times=tuple(range(8)))
     profile(dataset, settings(map="phate"))
     over_time = dataset.workspace.profiles("mine", "well_time")
-    assert over_time.obsm["X_phate"].shape == (24, 2)
+    assert over_time.obsm["X_phate"].shape == (32, 2)
     assert "X_phate" not in dataset.workspace.profiles("mine", "well").obsm
 
 
