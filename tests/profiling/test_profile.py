@@ -62,10 +62,10 @@ def test_every_level_has_its_principal_components(embedded):
 
 
 def test_wells_over_time_are_mapped_where_there_are_enough(embedded):
-    dataset = embedded(times=tuple(range(6)))
+    dataset = embedded(times=tuple(range(8)))
     profile(dataset, settings(map="phate"))
     over_time = dataset.workspace.profiles("mine", "well_time")
-    assert over_time.obsm["X_phate"].shape == (24, 2)
+    assert over_time.obsm["X_phate"].shape == (32, 2)
     assert "X_phate" not in dataset.workspace.profiles("mine", "well").obsm
 
 
@@ -158,8 +158,8 @@ def test_values_that_are_not_finite_are_left_out(embedded):
 
     some, job = embedded("some", fields=3, vector=sometimes), Job()
     profile(some, settings(), job)
-    assert some.workspace.profiles("mine", "field").shape == (8, 3)
-    assert any("4 of 12 fields and times, which have no finite value" in n for n in job.notes)
+    assert some.workspace.profiles("mine", "field").shape == (16, 3)
+    assert any("8 of 24 fields and times, which have no finite value" in n for n in job.notes)
     nothing = embedded("nothing", vector=lambda *_: [np.nan] * 3)
     with pytest.raises(InvalidInput, match="No field has finite values of the dimensions"):
         profile(nothing, settings())
@@ -171,7 +171,7 @@ def test_dimensions_of_unlike_scale_are_noted(embedded):
 
     for standardize, noted in (("none", True), ("plate", False)):
         job = Job()
-        dataset = embedded(standardize, vector=vector)
+        dataset = embedded(standardize, fields=3, vector=vector)
         profile(dataset, settings(standardize=standardize), job)
         said = [
             note for note in job.notes if note.startswith("The dimensions differ in scale: 'f0'")

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from napari_dynaclr import Job, find, open_dataset, params
+from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.weights import find_preset, get_weights
 from napari_dynaclr.embedding.tap.frames import TapViewParams
 from napari_dynaclr.session.arrow_maps import ATTRIBUTION, FEATURES, ArrowMaps, saved_maps
 
@@ -48,3 +52,25 @@ def test_what_is_not_saved_waits_where_nothing_may_be_computed(movie):
     assert (made.planes, made.read) == ({}, False)
     assert made.hindrance
     assert not maps.is_open
+
+
+def test_a_movie_too_short_for_pairs_has_features_all_the_same(make_plate):
+    images = np.random.default_rng(0).integers(90, 400, (1, 1, 1, 48, 48)).astype(np.uint16)
+    still = open_dataset(make_plate("still.zarr", {"A/1/0": images}))
+    maps = ArrowMaps()
+    made = maps.make(still, "A/1/0", 0, 0, [FEATURES, ATTRIBUTION], settings(), "", Job())
+    assert list(made.planes) == [FEATURES]
+    assert "one time point" in made.hindrance
+    with pytest.raises(InvalidInput, match="one time point"):
+        maps.make(still, "A/1/0", 0, 0, [ATTRIBUTION], settings(), "", Job())
+    maps.close()
+
+
+def test_the_same_network_by_another_path_is_the_same(movie, tmp_path):
+    network = get_weights(find_preset("simulated-arrow", "arrow"), Job()).path
+    find(movie, settings(weights=str(network)))
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(network, copy)
+    for values in ({"weights": str(copy)}, {"weights": str(copy), "preset": "none"}, {}):
+        seen = TapViewParams.of(settings(**values))
+        assert saved_maps(movie, "A/1/0", "tap", ATTRIBUTION, seen, Job()) is not None

@@ -79,7 +79,11 @@ class ProfileParams(Params):
         description="CSV that says which well is under which condition: columns well (such as "
         "A/1) or fov_name, and condition; with several plates a column plate, if they differ. It "
         "is kept in the workspace; without one, each row of the plate is a condition.",
-        json_schema_extra={"path": "file", "filter": "CSV (*.csv)"},
+        json_schema_extra={
+            "path": "file",
+            "filter": "CSV (*.csv)",
+            "left_out": "the table given before, or rows of the plate",
+        },
     )
     across_fields: Literal["mean", "concatenate"] = Field(
         "mean",

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from napari_dynaclr.core.errors import Cancelled, EmptyFrame, InvalidInput, storage_errors
-from napari_dynaclr.core.workspace import ELSEWHERE, now
+from napari_dynaclr.core.ledger import now
+from napari_dynaclr.core.workspace import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

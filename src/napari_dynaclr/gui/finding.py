@@ -58,10 +58,14 @@ class Finding(QObject):
         self.names: list[str] = []
         """Searches that the dataset has events of."""
         self.reading = False
-        self._read_of: object = None
+        self._known = False
+        self._slice = -1
         session = self._session
-        session.events.changed.connect(bench.layers.over.show_events)
-        session.marks_changed.connect(bench.layers.over.show_events)
+        session.events.changed.connect(self._draw)
+        session.marks_changed.connect(self._draw)
+        session.dataset_changed.connect(self._closed)
+        for moved in (bench.viewer.dims.events.current_step, bench.viewer.dims.events.ndisplay):
+            moved.connect(self._slice_changed)
         session.fov_changed.connect(self._moved)
         session.results_changed.connect(self._results_changed)
 
@@ -69,6 +73,11 @@ class Finding(QObject):
     def keys(self) -> frozenset[str]:
         """Keys that go through the events now, so that they annotate nothing else."""
         return frozenset(KEYS.values() if self._session.events.active else ())
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known what events there are."""
+        return self._known and not self.reading
 
     # -- reading -----------------------------------------------------------
 
@@ -105,13 +114,14 @@ class Finding(QObject):
         def done(found: tuple[list[str], EventList]) -> None:
             self.reading = False
             if session.dataset is dataset:
+                self._known = True
                 self.names = found[0]
                 self.name = found[1].name
                 session.events.set_found(session.events.found.renewed(found[1]))
             self.read_changed.emit()
 
         def failed(error: Exception) -> None:
-            self.reading = False
+            self.reading, self._known = False, True  # the error says the rest
             self.read_changed.emit()
             self._bench.explain(error)
 
@@ -119,15 +129,32 @@ class Finding(QObject):
         self._reads.start("read events", work, done, failed)
         self.read_changed.emit()
 
+    def _closed(self) -> None:
+        self.name, self.names, self._known = "", [], False
+
     def _moved(self) -> None:
-        if self._session.dataset is None:
-            self.name, self.names = "", []
-        elif self.scope is not Scope.PLATE or not self._session.events.found.name:
+        if self.scope is not Scope.PLATE or not self._session.events.found.name:
             self.read()
 
     def _results_changed(self, stage: str) -> None:
         if stage in ("find", "track", "correct"):
             self.read()
+
+    # -- drawing -----------------------------------------------------------
+
+    def _draw(self) -> None:
+        self._slice = self._slice_seen()
+        self._bench.layers.over.show_events_in(self._slice)
+
+    def _slice_changed(self, _event: object = None) -> None:
+        if self._session.events.found.places and self._slice_seen() != self._slice:
+            self._draw()
+
+    def _slice_seen(self) -> int:
+        """Slice on screen, in which all events are drawn; -1 where all slices are seen."""
+        if self._bench.viewer.dims.ndisplay == 3:
+            return -1
+        return self._bench.navigation.slice_on_screen()
 
     # -- going -------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from napari_dynaclr.gui.running import Running
 from napari_dynaclr.gui.said import Said
 from napari_dynaclr.gui.settings import recall
 from napari_dynaclr.session import Scope, Session
-from napari_dynaclr.session.cells import Cells, load_cells
+from napari_dynaclr.session.cells import Cells, embeddings, load_cells
 from napari_dynaclr.session.colours import ColourBy, Kind
 from napari_dynaclr.session.frames import ChunkCache
 from napari_dynaclr.session.marks import Marks, read_marks
@@ -192,13 +192,19 @@ class Workbench(QObject):
             held = session.cells.keys.get(name, "") == scene.key
             if held and not anew and self._loaded == session.fovs_in(session.scope):
                 self._loads.stop()  # of a FOV that was passed by
+                session.await_cells(False)
                 self.layers.show_cells()
                 if then is not None:
                     then()
             else:
                 self.load_cells(then)
 
-        self._shows.start(f"open {name}", work, done, self.explain)
+        def failed(error: Exception) -> None:
+            session.await_cells(False)
+            self.explain(error)
+
+        session.await_cells()
+        self._shows.start(f"open {name}", work, done, failed)
 
     def step_fov(self, step: int) -> None:
         """Show the next FOV of the plate, or the one before."""
@@ -222,8 +228,7 @@ class Workbench(QObject):
 
     def load_cells(self, then: Callable[[], None] | None = None) -> None:
         """Read the cells in scope again, with their maps, predictions and annotations."""
-        session = self.session
-        dataset = session.dataset
+        dataset, session = self.session.dataset, self.session
         if dataset is None or session.fov is None:
             return
         names, embedding = session.fovs_in(session.scope), session.embedding
@@ -250,6 +255,7 @@ class Workbench(QObject):
             self.layers.show_cells()
             self.explain(error)
 
+        session.await_cells()
         self._loads.start("read cells", work, done, failed)
 
     def colour(self, colour_by: ColourBy) -> None:
@@ -412,12 +418,6 @@ class Workbench(QObject):
         self.runner.close()
         self.cache.clear()
         _WORKBENCHES.pop(self.viewer, None)
-
-
-def embeddings(dataset: Dataset) -> list[str]:
-    """Names of the embeddings that a dataset has."""
-    folder = dataset.workspace.path / "embeddings"
-    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 
 _WORKBENCHES: WeakKeyDictionary[Any, Workbench] = WeakKeyDictionary()

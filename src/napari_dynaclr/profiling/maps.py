@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.job import Job
 
-FEWEST = 12
-"""Profiles below which a map of neighbourhoods is not worth looking at."""
+FEWEST = 30
+"""Profiles below which a map of neighbourhoods is not worth looking at.
+
+PHATE draws 12 to 24 profiles of noise as a line: principal components tell the truth then.
+"""
 _NEIGHBOURS = {"phate": "knn", "umap": "neighbors"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.fov import Fov
 from napari_dynaclr.core.plate_writer import is_without
 
@@ -83,7 +84,8 @@ class ArrowMaps:
         Raises
         ------
         InvalidInput
-            If there are no such weights or channel, or the movie is too short.
+            If there are no such weights or channel, or the movie is too short and nothing but
+            the attribution is wanted.
         MissingExtra
             If torch is not installed.
         """
@@ -101,23 +103,26 @@ class ArrowMaps:
         if not compute:
             return Made(found, hindrance="computed when the step that is running has ended")
         self._viewer = self._viewer or frames.Viewer()
-        made = self._viewer.maps(
-            dataset,
-            fov_name,
-            t,
-            seen,
-            job,
-            z=z,
-            features=FEATURES in left,
-            attribution=ATTRIBUTION in left,
-            basis=self._basis,
-        )
+
+        def see(kinds: Sequence[str]) -> dict[str, Any]:
+            asked = {kind: kind in kinds for kind in (FEATURES, ATTRIBUTION)}
+            made: dict[str, Any] = self._viewer.maps(
+                dataset, fov_name, t, seen, job, z=z, basis=self._basis, **asked
+            )
+            return made
+
+        late = "no later frame to compare"
+        try:
+            made = see(left)
+        except InvalidInput as error:
+            if ATTRIBUTION not in left or len(kinds) == 1:
+                raise
+            # A movie that is too short for pairs has features all the same.
+            made, late = see([FEATURES]) if FEATURES in left else {}, str(error)
         self._basis = made.get("basis", self._basis)
         found |= {kind: made[kind] for kind in left if kind in made}
-        late = (
-            "" if ATTRIBUTION in found or ATTRIBUTION not in left else "no later frame to compare"
-        )
-        return Made(found, hindrance=late)
+        lacks = ATTRIBUTION in left and ATTRIBUTION not in found
+        return Made(found, hindrance=late if lacks else "")
 
     def _read(self, saved: Fov, t: int, z: int, kind: str) -> NDArray[Any]:
         place = min(z, saved.shape[1] - 1)  # 0 of a projection

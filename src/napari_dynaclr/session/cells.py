@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAPS = ("phate", "umap", "pca")
 """Maps by preference: the first that a FOV has is shown unless another is chosen."""
 
+READING = "reading cells…"
+"""What is said of cells while it is not known whether there are some."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -228,6 +231,12 @@ class Cells:
                 "x": x,
             }
         )[["fov_name", *TRACK_COLUMNS]]
+
+
+def embeddings(dataset: Dataset) -> list[str]:
+    """Names of the embeddings that a dataset has; touches the disk."""
+    folder = dataset.workspace.path / "embeddings"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 
 def load_cells(dataset: Dataset, embedding: str, job: Job) -> Cells:

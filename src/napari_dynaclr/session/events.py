@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_dynaclr.core.tasks import find_task
+from napari_dynaclr.session.cells import READING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,9 @@ MOST = 500
 
 DIVISION, DIVIDES, DIVIDES_NOT = "division", "mitosis", "interphase"
 """Task and states that accepted and rejected events are annotated with."""
+
+_COLUMNS = ("t", "z", "y", "x", "score", "id", "track_id")
+"""What is read of the table of a search."""
 
 _REACH = 10.0
 """In um: how far from its place the cell of an event may be, where the search named none."""
@@ -39,8 +43,8 @@ class Event:
         (z, y, x) in pixels.
     score
         How likely, in the method's own unit; higher is likelier.
-    id
-        Node of the cell, -1 where the search knew of none.
+    id, track
+        Node and track of the cell, -1 where the search knew of none.
     """
 
     fov_name: str
@@ -48,6 +52,7 @@ class Event:
     position: tuple[float, float, float]
     score: float
     id: int = -1
+    track: int = -1
 
     @property
     def key(self) -> tuple[str, int, tuple[float, float, float]]:
@@ -139,10 +144,10 @@ def read_events(dataset: Dataset, name: str, fov_names: Sequence[str], job: Job)
             continue
         tracks[fov_name] = workspace.made_from(result, fov).get("tracks", "")
         table = workspace.events(name, fov)
-        columns = (table[one].tolist() for one in ("t", "z", "y", "x", "score", "id"))
+        columns = (table[one].tolist() for one in _COLUMNS)
         found += [
-            Event(fov_name, int(t), (z, y, x), float(score), int(node))
-            for t, z, y, x, score, node in zip(*columns, strict=True)
+            Event(fov_name, int(t), (z, y, x), float(score), int(node), int(track))
+            for t, z, y, x, score, node, track in zip(*columns, strict=True)
         ]
     found.sort(key=lambda one: -one.score)  # stable: of equal ones, in their own order
     return EventList(name, tuple(found[:MOST]), -1, len(found), tracks, tuple(missing))
@@ -211,6 +216,16 @@ class Events:
         nearest = int(away.argmin())
         return int(rows[nearest]) if away[nearest] <= _REACH else -1
 
+    def track_of(self, event: Event) -> int:
+        """Track of the cell that an event is about; -1 where none is near.
+
+        Of a FOV whose cells are not at hand, the one that the search named.
+        """
+        if event.fov_name not in self._session.cells.fovs:
+            return event.track
+        row = self.row_of(event)
+        return int(self._session.cells.track[row]) if row >= 0 else -1
+
     def verdict(self, event: Event) -> str:
         """State of the task "division" that the cell of an event was given, "" for none."""
         row = self.row_of(event)
@@ -249,6 +264,10 @@ class Events:
             return "Open a dataset first."
         name = session.fov.name if event is None else event.fov_name
         if name not in session.cells.fovs:
+            if session.awaits_cells:
+                return READING
+            if name not in session.fovs_in(session.scope):
+                return "This event is in another FOV: choose it again to go there."
             return f"FOV {name} is not tracked: events can be looked at, not accepted."
         if event is not None and self.row_of(event) < 0:
             return "No tracked cell is near this event: there is nothing to annotate."

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from psygnal import Signal
 
-from napari_dynaclr.core.conditions import plate_name
+from napari_dynaclr.core.conditions import FILE, plate_name
 from napari_dynaclr.core.profiles import LEVELS as ALL_LEVELS
 from napari_dynaclr.core.profiles import other_conditions, outdated_plates, profile_rows
+from napari_dynaclr.profiling.maps import FEWEST
 from napari_dynaclr.session.colours import by_category, by_value, distinct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.session.colours import Palette
     from napari_dynaclr.session.session import Session
@@ -61,6 +66,13 @@ class ProfileMap:
         now, and further plates of which something was made anew since.
     key
         What it was made from; another one where it was made anew.
+    made
+        How it was made, in words: of what, standardised how, under which conditions.
+    finished
+        When, as ISO 8601 in UTC.
+    lacking
+        Why there are principal components only, in words; "" if there is another map or none
+        was wanted.
     """
 
     name: str = ""
@@ -71,6 +83,9 @@ class ProfileMap:
     aligned: bool = False
     missing: tuple[str, ...] = ()
     key: str = ""
+    made: str = ""
+    finished: str = ""
+    lacking: str = ""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -199,6 +214,7 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
         fov.name for fov in dataset.fovs if fov.well in changed and fov.name not in missing
     )
     missing += outdated_plates(found)
+    settings = dict(json.loads(str(about.get("settings", "{}"))))
     return ProfileMap(
         name,
         level,
@@ -208,7 +224,37 @@ def read_profiles(dataset: Dataset, name: str, level: str) -> ProfileMap:
         bool(about.get("aligned", False)),
         missing,
         str(about.get("key", "")),
+        _made(dataset, str(about.get("source", "")), settings),
+        max((workspace.finished(result, fov) for fov in dataset.fovs), default=""),
+        _lacking(maps, str(settings.get("map", "none")), len(found)),
     )
+
+
+def _made(dataset: Dataset, source: str, settings: Mapping[str, Any]) -> str:
+    """Say how a profile was made, as far as its map does not show it."""
+    table = str(settings.get("conditions", ""))
+    if table:
+        conditions = f"conditions of {Path(table).name}"
+    elif (dataset.workspace.path / FILE).exists():
+        conditions = "conditions of the table given before"
+    else:
+        conditions = "each row of the plate a condition"
+    standard = {
+        "plate": "standardised by plate",
+        "controls": f"standardised to {settings.get('controls', '')}",
+    }.get(str(settings.get("standardize", "")), "not standardised")
+    fields = ", fields side by side" if settings.get("across_fields") == "concatenate" else ""
+    return f"{source}, {standard}{fields}, {conditions}"
+
+
+def _lacking(maps: Mapping[str, object], wanted: str, rows: int) -> str:
+    """Say why a map that was wanted is not there."""
+    if wanted in (*maps, "none") or rows >= FEWEST:
+        return ""
+    if rows == 1:
+        return "There is one profile on this level, and nothing to compare it with."
+    few = f"{rows} profiles are too few for {wanted.upper()} (from {FEWEST} on)"
+    return f"Principal components: {few}."
 
 
 def _rank(key: str) -> tuple[int, str]:

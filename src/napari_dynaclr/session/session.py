@@ -75,6 +75,8 @@ class Session:
         Profiles of its fields and wells, as points.
     training
         The last training that was started here, of whichever dataset, or None.
+    awaits_cells
+        Whether cells are being read: what is not among :attr:`cells` may be there all the same.
     """
 
     dataset_changed = Signal()
@@ -85,6 +87,8 @@ class Session:
     """Another time point is on screen."""
     results_changed = Signal(str)
     """A stage has written results; its name."""
+    cells_awaited = Signal()
+    """Cells are being read, or were not to be read after all."""
     cells_changed = Signal()
     """Other cells, or the same with other maps or predictions. Selection is kept."""
     selection_changed = Signal()
@@ -110,6 +114,7 @@ class Session:
         self.fov: Fov | None = None
         self.frame = 0
         self.cells = Cells()
+        self.awaits_cells = False
         self.selection: NDArray[np.intp] = _NONE
         self.scope = Scope.FOV
         self.embedding = ""
@@ -193,6 +198,11 @@ class Session:
 
     # -- cells ------------------------------------------------------------
 
+    def await_cells(self, awaited: bool = True) -> None:
+        """Take note that cells are being read, until :meth:`set_cells`, or are not any more."""
+        self.awaits_cells = awaited
+        self.cells_awaited.emit()
+
     def set_cells(
         self, cells: Cells, marks: Marks | None = None, palette: Palette | None = None
     ) -> None:
@@ -208,7 +218,7 @@ class Session:
             Their colours, where they are known already.
         """
         old, kept = self.cells, self.selection
-        self.cells = cells
+        self.cells, self.awaits_cells = cells, False
         if marks is not None and self.annotator is not None:
             self.annotator.load(marks)
         same = old.keys == cells.keys and old.fovs == cells.fovs

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_dynaclr.embedding.tap.images import normalise, prepare, project
+from napari_dynaclr import open_dataset
+from napari_dynaclr.embedding.events.maps import read_each
+from napari_dynaclr.embedding.tap.images import normalise, prepare, project, read
+from napari_dynaclr.embedding.tap.training.movies import Place, Stretch
 
 
 @pytest.fixture
@@ -76,3 +79,21 @@ def test_a_large_frame_is_scaled_by_a_sample_of_it():
 def test_a_projection_passes_over_gaps():
     pixels = np.array([[[1.0, np.nan]], [[np.nan, np.nan]]])
     np.testing.assert_array_equal(project(pixels), [[[1.0, np.nan]]])
+
+
+def test_gaps_are_seen_alike_wherever_a_frame_is_looked_at(make_plate, stack):
+    """In the viewer, in training and by the search, NaN of a slice do not show in a projection."""
+    movie = np.stack([stack, stack + 1]).astype(np.float32)[:, None]
+    movie[:, :, 1, 5:9, 5:9] = np.nan
+    movie[:, :, [0, 2], 5:9, 5:9] = 3.0  # darker than the median, which a gap must not become
+    fov = open_dataset(make_plate("gaps.zarr", {"A/1/0": movie}))["A/1/0"]
+    expected = prepare(movie[0, 0], "max")
+    assert expected[0, 5:9, 5:9].max() < expected.min() + 1e-6
+    channel = fov.channels[0]
+    (_, seen), _ = read(fov, channel, [0, 1])
+    np.testing.assert_array_equal(prepare(seen, "max"), expected)
+    (_, searched), _ = read_each(fov, channel, [0, 1])
+    np.testing.assert_array_equal(prepare(searched, "max"), expected)
+    place = Place(0, None, fov, channel, "max", 1)
+    (_, learned), _ = Stretch(place, 0, 1).read([0, 1])
+    np.testing.assert_allclose(learned, expected, atol=2e-3)

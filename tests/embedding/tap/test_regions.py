@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +97,14 @@ def test_cells_that_touch_something(labels):
     where = np.zeros(labels.shape, bool)
     where[0, 5, 5] = where[2] = True
     assert regions.touch(where).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("stacks", ["slices", "max"])
+def test_what_is_at_hand_hardly_grows_with_the_cells(stacks):
+    labels = np.full((16, 200, 200), 9, np.uint32)
+    table = cells((9, 0, 99.5, 99.5))
+    tracemalloc.start()
+    Regions.of(labels, table, stacks, 5.0, SCALE)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 32 * labels.size

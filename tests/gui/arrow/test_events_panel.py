@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from plain import rest
+from plain import plain_bench, rest, show, shut
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 from windows import SHIFT, canvas, click, pixel_of
 
+from napari_dynaclr import open_dataset
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.gui.annotate.annotate_widget import AnnotateWidget
@@ -59,7 +60,16 @@ def panel(windowless, qtbot):
 
 
 def lines(panel):
-    return [panel.list.item(i).text() for i in range(panel.list.count())]
+    return panel.table.lines
+
+
+def judged(panel):
+    return [line.judged for line in lines(panel)]
+
+
+def written(bench):
+    """What stands beside the circles."""
+    return layer(bench).text.string.array.tolist()
 
 
 def given(bench):
@@ -76,17 +86,27 @@ def layer(bench):
 
 
 def test_events_are_listed_and_drawn_the_likeliest_first(panel, windowless):
-    assert [line.split()[:2] for line in lines(panel)] == [
-        ["1.", "t=2"],
-        ["2.", "t=5"],
-        ["3.", "t=7"],
-    ]
-    assert "h)" in lines(panel)[0], "and when that was, in hours"
+    assert [line.rank for line in lines(panel)] == ["1", "2", "3"]
+    assert [line.time.split()[0] for line in lines(panel)] == ["t=2", "t=5", "t=7"]
+    assert lines(panel)[0].time.endswith("h)"), "and when that was, in hours"
+    assert [line.score for line in lines(panel)] == ["1", "0.9", "0.8"]
+    cells = windowless.session.cells
+    tracks = [str(cells.track[cells.at(FOV, t)[i]]) for i, t in enumerate((2, 5, 7))]
+    assert [line.cell for line in lines(panel)] == tracks
+    assert panel.table.isColumnHidden(2), "all are of this FOV"
     assert panel.heading.text() == "3 likely events, 0 judged"
     points = layer(windowless)
     assert points.data[:, 0].tolist() == [2, 5, 7]
     np.testing.assert_allclose(points.data[:, 1:], [row[1:4] for row in on_cells(windowless)])
     assert not points.editable
+    assert written(windowless) == ["1", "2", "3"]
+
+
+def test_an_event_that_lies_on_no_cell_has_none(panel, windowless, qtbot):
+    write(windowless.session.dataset, FOV, [(2, 0.0, -500.0, -500.0, 0.5)])
+    windowless.finding.read()
+    rest(windowless, qtbot)
+    assert [line.cell for line in lines(panel)] == [""]
 
 
 def test_without_events_one_line_says_what_to_do(windowless, qtbot):
@@ -95,7 +115,7 @@ def test_without_events_one_line_says_what_to_do(windowless, qtbot):
     made.show()
     rest(windowless, qtbot)
     assert made.heading.text() == "No events yet. Run the search above."
-    assert not made.list.isVisible()
+    assert not made.table.isVisible()
     assert not made.accept_button.isVisible()
     write(windowless.session.dataset, "A/1/0", [])
     windowless.session.results_changed.emit("find")
@@ -107,9 +127,28 @@ def test_without_events_one_line_says_what_to_do(windowless, qtbot):
     assert made.heading.text() == "The search has found no events here."
 
 
+def test_nothing_is_said_of_cells_and_events_before_they_are_read(fresh_windowless, qtbot):
+    bench, session = fresh_windowless, fresh_windowless.session
+    write(session.dataset, FOV, [(3, 0.0, 60.0, 70.0, 0.9)])
+    made = EventsPanel(bench.viewer)
+    qtbot.addWidget(made)
+    made.show()
+    assert made.heading.text() == "reading events…"
+    rest(bench, qtbot)
+    bench.finding.look_at(0)
+    rest(bench, qtbot)
+    bench.load_cells()
+    assert made.hindrance.text() == "reading cells…"
+    assert not made.track_button.isVisible()
+    rest(bench, qtbot)
+    assert "not tracked" in made.hindrance.text()
+    session.open(session.dataset)
+    assert made.heading.text() == "reading events…", "not that there are none"
+
+
 def test_a_click_on_a_row_goes_there(panel, windowless, qtbot):
-    item = panel.list.item(1)
-    qtbot.mouseClick(panel.list.viewport(), LEFT, pos=panel.list.visualItemRect(item).center())
+    item = panel.table.topLevelItem(1)
+    qtbot.mouseClick(panel.table.viewport(), LEFT, pos=panel.table.visualItemRect(item).center())
     rest(windowless, qtbot)
     session = windowless.session
     assert session.frame == 5
@@ -120,19 +159,42 @@ def test_a_click_on_a_row_goes_there(panel, windowless, qtbot):
     assert panel.heading.text() == "2 of 3 likely events, 0 judged"
     sizes = layer(windowless).size
     assert sizes[1] > sizes[0] == sizes[2], "the one that is looked at is ringed"
+    widths = layer(windowless).border_width
+    assert widths[1] > widths[0] == widths[2]
 
 
 def test_events_of_the_whole_plate_lead_to_their_fovs(panel, windowless, qtbot):
     windowless.finding.set_scope(Scope.PLATE)
     rest(windowless, qtbot)
-    assert [line.split()[1] for line in lines(panel)] == [FOV, "A/1/0", FOV, FOV]
+    assert [line.field for line in lines(panel)] == [FOV, "A/1/0", FOV, FOV]
+    assert not panel.table.isColumnHidden(2)
     assert layer(windowless).data[:, 0].tolist() == [2, 5, 7], "those of this FOV are drawn"
     windowless.finding.look_at(1)
     rest(windowless, qtbot)
     assert windowless.session.fov.name == "A/1/0"
     assert windowless.session.frame == 4
     assert layer(windowless).data[:, 0].tolist() == [4]
+    assert written(windowless) == ["2"], "its rank among all"
     assert len(lines(panel)) == 4
+
+
+def test_events_of_a_stack_are_seen_in_every_slice(make_plate, qtbot):
+    images = np.random.default_rng(0).integers(90, 400, (4, 1, 5, 48, 48)).astype(np.uint16)
+    dataset = open_dataset(make_plate("stack.zarr", {"A/1/0": images}))
+    dataset.workspace.prepare(dataset.channels)
+    write(dataset, "A/1/0", [(2, 2.0, 20.0, 22.0, 0.9), (1, 4.0, 30.0, 12.0, 0.8)])
+    bench = show(plain_bench(), qtbot, dataset.root, "A/1/0", dataset.workspace.path)
+    made = EventsPanel(bench.viewer)
+    qtbot.addWidget(made)
+    made.show()
+    rest(bench, qtbot)
+    bench.finding.look_at(0)
+    rest(bench, qtbot)
+    for z in (0, 3):
+        bench.viewer.dims.set_point(1, z * dataset["A/1/0"].scale[0])
+        assert layer(bench).data.tolist() == [[2, z, 20, 22], [1, z, 30, 12]]
+        assert layer(bench)._view_data.tolist() == [[20, 22]], "of this time only"
+    shut(bench, qtbot)
 
 
 # -- judging ------------------------------------------------------------------
@@ -148,14 +210,15 @@ def test_accepted_and_rejected_ones_are_marked_and_on_disk(panel, windowless, qt
     assert events.found.position == 1, "the next one"
     qtbot.mouseClick(panel.reject_button, LEFT)
     rest(bench, qtbot)
-    assert [line.strip()[0] for line in lines(panel)] == ["✓", "✗", "3"]
+    assert judged(panel) == ["✓", "✗", ""]
     assert panel.heading.text() == "3 of 3 likely events, 2 judged"
     colours = layer(bench).border_color
     assert len({tuple(one) for one in colours}) == 3
+    assert written(bench) == ["1: division", "2: no division", "3"], "not told by colour alone"
     assert sorted(given(bench)) == ["interphase", "mitosis"]
     qtbot.mouseClick(panel.undo_button, LEFT)
     rest(bench, qtbot)
-    assert [line.strip()[0] for line in lines(panel)] == ["✓", "2", "3"]
+    assert judged(panel) == ["✓", "", ""]
 
 
 def test_of_a_fov_that_is_not_tracked_events_are_looked_at_only(fresh_windowless, qtbot):
@@ -180,8 +243,6 @@ def test_of_a_fov_that_is_not_tracked_events_are_looked_at_only(fresh_windowless
 
 @pytest.fixture
 def fresh_windowless(dataset, qtbot):
-    from plain import plain_bench, show, shut
-
     made = plain_bench()
     yield show(made, qtbot, dataset.root, FOV, dataset.workspace.path)
     shut(made, qtbot)
@@ -222,12 +283,12 @@ def test_keys_walk_accept_reject_and_undo(docked, bench, qtbot):
     assert session.frame == 5
     press(qtbot, bench, KEYS["reject"])
     assert session.frame == 7
-    assert [line.strip()[0] for line in lines(docked)] == ["✓", "✗", "3"]
+    assert judged(docked) == ["✓", "✗", ""]
     press(qtbot, bench, KEYS["undo"])
     press(qtbot, bench, KEYS["undo"])
-    assert [line.strip()[0] for line in lines(docked)] == ["1", "2", "3"]
+    assert judged(docked) == ["", "", ""]
     press(qtbot, bench, KEYS["redo"])
-    assert [line.strip()[0] for line in lines(docked)] == ["✓", "2", "3"]
+    assert judged(docked) == ["✓", "", ""]
     press(qtbot, bench, KEYS["previous"])
     assert session.frame == 5
 
@@ -238,7 +299,7 @@ def test_a_click_on_a_circle_goes_to_its_event(docked, bench, qtbot):
     click(qtbot, bench, pixel_of(bench, on_cells(bench)[1][1:4]))
     rest(bench, qtbot)
     assert bench.session.events.found.position == 1
-    assert docked.list.currentRow() == 1
+    assert docked.table.current == 1
 
 
 def test_with_the_annotation_open_keys_are_for_one_thing_at_a_time(docked, bench, qtbot):
@@ -247,7 +308,7 @@ def test_with_the_annotation_open_keys_are_for_one_thing_at_a_time(docked, bench
     press(qtbot, bench, KEYS["accept"])
     assert given(bench) == ["mitosis"]
     press(qtbot, bench, KEYS["undo"])
-    assert [line.strip()[0] for line in lines(docked)] == ["1", "2", "3"]
+    assert judged(docked) == ["", "", ""]
     assert bench.session.marks.counts("infection"), "once, not twice"
     made.session.set_state("infected")
     assert not docked.switch.isChecked()

@@ -190,3 +190,13 @@ def test_what_went_wrong_is_said_in_a_line(panel, bench, network, qtbot):
     assert panel.status.text() == network.fails
     assert not panel.switches[ATTRIBUTION].isChecked()
     assert layer(bench, ATTRIBUTION) is None
+
+
+def test_features_stay_where_the_attribution_is_not_to_be_had(panel, bench, network, qtbot):
+    switch(panel, FEATURES, bench, qtbot)
+    network.fails = "FOV B/1/0 has one time point."
+    switch(panel, ATTRIBUTION, bench, qtbot)
+    assert panel.status.text() == network.fails
+    assert panel.switches[FEATURES].isChecked()
+    assert not panel.switches[ATTRIBUTION].isChecked()
+    assert layer(bench, FEATURES) is not None

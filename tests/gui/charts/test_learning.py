@@ -52,6 +52,7 @@ def test_the_order_of_frames_is_told_by_region_beside_chance():
     assert list(named(order)) == ["anywhere", "divisions", "background"]
     [chance] = [line for line in order.lines if line.get_linestyle() == "--"]
     assert set(chance.get_ydata()) == {0.5}
+    assert order.get_ylim() == (0, 1), "what is mere chance does not look like much"
     assert order.get_legend() is not None
 
 
@@ -59,8 +60,9 @@ def test_the_parts_of_a_loss_are_drawn_where_they_are_known():
     parts = {"dino": 4.0, "aggregation": 4.5, "ibot": 5.0, "koleo": -1.0, "spread": 0.8}
     table = pd.DataFrame({"epoch": EPOCHS, "loss": 3.0 / EPOCHS, **parts})
     labels = [axes.get_ylabel() for axes in axes_of(table)]
-    assert labels == ["loss", "parts ↓", "KoLeo ↓", "spread"]
-    assert list(named(axes_of(table)[1])) == ["same site", "another site", "hidden parts"]
+    assert labels == ["loss", "views ↓", "hidden ↓", "KoLeo ↓", "spread"]
+    assert list(named(axes_of(table)[1])) == ["same site", "another site"]
+    assert list(named(axes_of(table)[2])) == ["hidden parts"], "of another size"
 
 
 def test_the_epoch_that_is_kept_has_a_ring():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from plain import plain_bench, rest, show, shut
@@ -7,6 +9,7 @@ from qtpy.QtCore import QPointF, Qt
 
 from napari_dynaclr import params
 from napari_dynaclr.gui.profiles.profile_map import ProfileMapPanel
+from napari_dynaclr.gui.profiles.profiles_widget import ProfilesWidget
 
 LEFT = Qt.MouseButton.LeftButton
 PLAIN = params("profile", "cells", embedding="features", map="none", standardize="plate")
@@ -63,6 +66,50 @@ def test_without_profiles_it_says_what_to_do(windowless, qtbot):
     empty.show()
     assert empty.cloud._overlay.hint == "Open a dataset first"
     shut(bare, qtbot)
+
+
+def test_it_looks_for_profiles_before_it_says_that_there_are_none(windowless, qtbot):
+    made = ProfileMapPanel(windowless.viewer)
+    qtbot.addWidget(made)
+    made.show()
+    assert made.cloud._overlay.hint == "looking for profiles…"
+    rest(windowless, qtbot)
+    assert "then Run" in made.cloud._overlay.hint
+    dataset = windowless.session.dataset
+    windowless.session.open(None)
+    windowless.session.open(dataset)
+    assert made.cloud._overlay.hint == "looking for profiles…"
+    rest(windowless, qtbot)
+
+
+def test_how_they_were_made_is_said_beside_the_map(panel, windowless, qtbot):
+    made = panel.made.text()
+    assert made.startswith("Made of embedding 'features', standardised by plate, each row of the")
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d\.$", made), "and when"
+
+
+def test_with_few_profiles_it_says_why_there_is_no_other_map(windowless, qtbot):
+    panel = opened(windowless, qtbot)
+    wanted = params("profile", "cells", embedding="features", map="phate")
+    windowless.run_stage("profile", wanted, windowless.session.dataset.fov_names)
+    rest(windowless, qtbot)
+    assert offered(panel.map) == ["phate", "pca"]
+    assert not panel.note.isVisible()
+    choose(panel.level, "well_time", windowless, qtbot)
+    assert offered(panel.map) == ["pca"]
+    assert panel.note.text().startswith("Principal components: 20 profiles are too few for PHATE")
+
+
+def test_run_is_in_sight(windowless, qtbot):
+    made = ProfilesWidget(windowless.viewer)
+    made.resize(440, 900)
+    qtbot.addWidget(made)
+    made.show()
+    rest(windowless, qtbot)
+    button = made.step.run_button
+    area = made.tabs.currentWidget().viewport()
+    qtbot.waitUntil(lambda: area.rect().contains(button.mapTo(area, button.rect().bottomLeft())))
+    assert made.map.cloud.height() >= 200, "and the map is still one"
 
 
 def test_levels_and_colours_are_chosen(panel, windowless, qtbot):

@@ -70,6 +70,12 @@ def test_background_has_no_centres():
     assert places(find_centres(some)) == [(2, 20, 20)]
 
 
+def test_where_the_segmentation_is_unsure_centres_count():
+    some = maps([((2, 5, 7), 3.0)])
+    some.segmentation[0, 0] = 1.5  # likelier background than cell, as of dividing cells at first
+    assert places(find_centres(some)) == [(2, 5, 7)]
+
+
 def test_a_single_slice_has_a_flat_mask():
     found = find_centres(maps([((0, 0, 0), 3.0), ((0, 29, 39), 2.0)], (1, 30, 40)))
     assert places(found) == [(0, 0, 0), (0, 29, 39)]

@@ -61,3 +61,11 @@ def test_masks_in_another_size_keep_every_cell():
     assert small[1, 9, 9] == 2
     large = enlarged(masks, (60, 60), np.array([[0, 14, 14], [1, 59, 59]]))
     assert (large == 1).sum() == 4 * 81
+
+
+def test_half_a_radius_belongs_to_a_cell_where_nothing_is_said_to_be_inside():
+    found = coarse_masks(
+        np.zeros((1, 21, 21), bool), np.array([[0, 10, 10]]), np.array([8.0]), (1.0, 1.0, 1.0)
+    )
+    y, x = np.nonzero(found[0])
+    assert np.hypot(y - 10, x - 10).max() == 4

@@ -109,6 +109,8 @@ def read_each(
 ) -> Iterator[tuple[int, NDArray[Any] | UnreadablePixels]]:
     """Read frames in order, each chunk once; give the error where one cannot be read.
 
+    NaN stay as they are: what is put in their place is the method's matter.
+
     Parameters
     ----------
     fov
@@ -126,7 +128,7 @@ def read_each(
     rest = list(times)
     while rest:
         try:
-            for t, frame in fov.frames([channel], rest, allow_empty=True):
+            for t, frame in fov.frames([channel], rest, allow_empty=True, fill_nan=False):
                 rest = [one for one in rest if one > t]
                 yield t, frame[0]
         except UnreadablePixels as error:
@@ -137,8 +139,9 @@ def read_each(
 
 
 def is_constant(frame: NDArray[Any]) -> bool:
-    """Whether a frame (Z, Y, X) shows nothing but one value."""
-    return not np.isfinite(frame).any() or bool(np.ptp(frame) == 0)
+    """Whether a frame (Z, Y, X) shows nothing but one value, or none."""
+    seen = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame
+    return not seen.size or bool(np.ptp(seen) == 0)
 
 
 class _Held:

@@ -16,7 +16,7 @@ from napari_dynaclr.core.device import Device, choose_device, require_networks
 from napari_dynaclr.core.half import halved
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.tap.colours import pca_colours
-from napari_dynaclr.embedding.tap.images import prepare
+from napari_dynaclr.embedding.tap.images import prepare, read
 from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class Viewer:
     ) -> NDArray[np.float16]:
         """Represent the pixels of a frame, (features, Y, X), if they are not at hand."""
         if key not in self._seen and self._opened is not None:
-            ((_, image),) = fov.frames([channel], [t], allow_empty=True, fill_nan=False)
-            plane = prepare(image[0], stacks)[place]
+            ((_, image),) = read(fov, channel, [t])
+            plane = prepare(image, stacks)[place]
             # Half the memory, for something to look at.
             self._seen[key] = halved(self._opened[0].plane(plane, job))
         self._seen.move_to_end(key)

@@ -10,14 +10,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
+    from napari_dynaclr.core.fov import Fov
     from napari_dynaclr.embedding.tap.recipe import Stacks
 
 _LOW, _HIGH = 1.0, 99.8
 """Percentiles of a frame that become 0 and 1."""
 _SAMPLE = 1 << 22
 """Pixels at most that percentiles are taken of."""
+
+
+def read(
+    fov: Fov, channel: str, times: Iterable[int], *, allow_empty: bool = True
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read frames of one channel as all that a TAP network sees is made from.
+
+    NaN stay, for :func:`project` to pass over and :func:`normalise` to fill: filled before, those
+    of one slice would show in the projection.
+
+    Parameters
+    ----------
+    fov, channel, times, allow_empty
+        As of :meth:`~napari_dynaclr.core.fov.Fov.frames`.
+
+    Yields
+    ------
+    tuple
+        Time point, and its pixels (Z, Y, X) as they were recorded.
+    """
+    for t, frame in fov.frames([channel], times, allow_empty=allow_empty, fill_nan=False):
+        yield t, frame[0]
 
 
 def prepare(image: NDArray[Any], stacks: Stacks) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from napari_dynaclr.core.background import in_background, read_ahead
 from napari_dynaclr.core.device import Device, choose_device, device_memory, require_networks
 from napari_dynaclr.embedding import Embedder, FrameEmbedding
 from napari_dynaclr.embedding.networks import EmbedParams
-from napari_dynaclr.embedding.tap.images import normalise, project
+from napari_dynaclr.embedding.tap.images import normalise, project, read
 from napari_dynaclr.embedding.tap.regions import Regions
 from napari_dynaclr.embedding.tap.source import TapSource, choose_channel, find_weights
 
@@ -134,10 +134,10 @@ class _Running:
         masks = labels.frames(["labels"], times, allow_empty=True)
         skip = params.empty_frames == "skip"
         channel = choose_channel(fov, params)
-        images = fov.frames([channel], times, allow_empty=skip, fill_nan=False)
+        images = read(fov, channel, times, allow_empty=skip)
         for (t, mask), (_, image) in zip(masks, images, strict=True):
             rows = np.asarray(groups[t])
-            planes: NDArray[Any] = project(image[0]) if stacks == "max" else image[0]
+            planes: NDArray[Any] = project(image) if stacks == "max" else image
             bad = ~np.isfinite(planes)
             regions = Regions.of(mask[0], tracks.iloc[rows], stacks, params.radius, fov.scale)
             yield _Frame(t, rows, normalise(planes), bad if bad.any() else None, regions)

@@ -28,15 +28,15 @@ class Regions:
     count
         Number of cells.
     cell, plane, y, x
-        One entry a pixel, (M,); planes ascend.
+        One entry a pixel, (M,); planes ascend. 16 bytes a pixel of a cell in all.
     """
 
     shape: tuple[int, int, int]
     count: int
-    cell: NDArray[np.intp]
-    plane: NDArray[np.intp]
-    y: NDArray[np.intp]
-    x: NDArray[np.intp]
+    cell: NDArray[np.int32]
+    plane: NDArray[np.int32]
+    y: NDArray[np.int32]
+    x: NDArray[np.int32]
 
     @classmethod
     def of(
@@ -65,27 +65,32 @@ class Regions:
         """
         _, height, width = labels.shape
         ids = cells["track_id"].to_numpy()
-        order = np.argsort(ids)
-        z, y, x = np.nonzero(labels)
-        label = labels[z, y, x]
-        place = np.minimum(np.searchsorted(ids[order], label), len(ids) - 1)
-        known = ids[order[place]] == label
-        cell, z, y, x = order[place[known]], z[known], y[known], x[known]
         flat = stacks == "max"
-        if flat:
-            pixels = np.unique(np.stack([cell, y * width + x]), axis=1)
-            cell, z = pixels[0], np.zeros_like(pixels[0])
-            y, x = np.divmod(pixels[1], width)
-        parts = [(cell, z, y, x)]
-        for lost in np.setdiff1d(np.arange(len(ids)), cell):
+        # A number for each pixel of each cell, slice by slice: what is at hand beside it is of one.
+        parts = [np.zeros(0, np.int64)] if flat else []
+        for mask in labels:
+            found = _pixels(mask, ids)
+            if flat:
+                parts[0] = np.union1d(parts[0], found)
+            else:
+                parts.append(found)
+        size = height * width
+        seen = np.zeros(len(ids), bool)
+        for part in parts:
+            seen[np.unique(part // size)] = True
+        for lost in np.flatnonzero(~seen):
             at = cells.iloc[lost]
-            z = np.clip(round(at["z"]), 0, len(labels) - 1) if not flat else 0
-            y, x = _disc(at["y"], at["x"], radius, scale, (height, width))
-            parts.append((np.full(len(y), lost), np.full(len(y), z), y, x))
-        cell, z, y, x = (np.concatenate(one) for one in zip(*parts, strict=True))
-        sort = np.argsort(z, kind="stable")
-        shape = (1 if flat else len(labels), height, width)
-        return cls(shape, len(ids), cell[sort], z[sort], y[sort], x[sort])
+            z = 0 if flat else int(np.clip(round(at["z"]), 0, len(parts) - 1))
+            rows, columns = _disc(at["y"], at["x"], radius, scale, (height, width))
+            parts[z] = np.concatenate([parts[z], lost * size + rows * width + columns])
+        plane = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+        cell, y, x = (np.empty(len(plane), np.int32) for _ in range(3))
+        stop = 0
+        for i, part in enumerate(parts):
+            here = slice(stop, stop := stop + len(part))
+            cell[here], y[here], x[here] = part // size, part % size // width, part % width
+            parts[i] = part[:0]  # let go of it
+        return cls((len(parts), height, width), len(ids), cell, plane, y, x)
 
     def planes(self) -> list[int]:
         """Return the planes in which there are cells, ascending."""
@@ -116,7 +121,8 @@ class Regions:
         plane
             Which plane it is of.
         """
-        here = slice(*np.searchsorted(self.plane, [plane, plane + 1]))
+        # Of the same type, lest all of them be copied to another.
+        here = slice(*np.searchsorted(self.plane, np.array([plane, plane + 1], np.int32)))
         y, x, cell = self.y[here], self.x[here], self.cell[here]
         inside = (y >= tile.y.start) & (y < tile.y.stop) & (x >= tile.x.start) & (x < tile.x.stop)
         if not inside.any():
@@ -130,6 +136,16 @@ class Regions:
         """Divide sums (features, cells) by the pixels of each cell: (cells, features)."""
         pixels = np.bincount(self.cell, minlength=self.count)
         return np.asarray((total / pixels).T, np.float32)
+
+
+def _pixels(mask: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where the cells ``ids`` are in a slice (Y, X): index of the cell x Y x X + pixel."""
+    order = np.argsort(ids)
+    at = np.flatnonzero(mask)
+    label = mask.ravel()[at]
+    place = np.minimum(np.searchsorted(ids[order], label), len(ids) - 1)
+    known = ids[order[place]] == label
+    return np.asarray(order[place[known]] * mask.size + at[known], np.int64)
 
 
 def _disc(

@@ -44,6 +44,7 @@ class TapSource(ComputeParams):
             "path": "file",
             "filter": "Weights (*.safetensors *.pt)",
             "choices": "arrows",
+            "left_out": "the network that comes along",
         },
     )
     channel: str = Field(
@@ -59,6 +60,14 @@ class TapSource(ComputeParams):
         "at their maximum projection; auto does as was done in training.",
         json_schema_extra={"advanced": True},
     )
+
+    def digest(self) -> str:
+        """Short hash of the settings but for the network, of which results keep its content.
+
+        So it is all the same by which path it is reached, and whether the one that comes along,
+        which it takes the place of, was left chosen.
+        """
+        return ComputeParams.digest(self.model_copy(update={"preset": "none", "weights": ""}))
 
 
 def is_public(path: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.arrow.events_panel import EventsPanel
 from napari_dynaclr.gui.arrow.maps_panel import MapsPanel
@@ -14,6 +14,9 @@ from napari_dynaclr.gui.steps.step_widget import StepPanel
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+_ABOUT = """Finds places where a movie has a direction in time: mostly cells that divide or die.
+Nothing has to be segmented, tracked or annotated for it."""
 
 
 class TimeArrowWidget(QWidget):
@@ -30,9 +33,13 @@ class TimeArrowWidget(QWidget):
         self.step = StepPanel(napari_viewer, "find")
         self.maps = MapsPanel(napari_viewer, self.step)
         self.events = EventsPanel(napari_viewer)
+        about = QLabel(_ABOUT.replace("\n", " "))
+        about.setWordWrap(True)
+        about.setContentsMargins(6, 4, 6, 0)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 6)
+        column.addWidget(about)
         column.addWidget(self.step)
         for title, panel in (("This frame", self.maps), ("Likely events", self.events)):
             section = Section(title, panel)

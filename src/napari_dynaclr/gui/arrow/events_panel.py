@@ -12,8 +12,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
-    QListWidget,
-    QListWidgetItem,
     QMainWindow,
     QPushButton,
     QToolButton,
@@ -22,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_dynaclr.gui import annotating
+from napari_dynaclr.gui.arrow.event_table import EventTable, Line
 from napari_dynaclr.gui.docks import bring_up
 from napari_dynaclr.gui.finding import KEYS
 from napari_dynaclr.gui.settings import recall, remember
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
 
 _SWITCH = "events/active"
 
-_HEIGHT = 170
-"""Of the list, in pixels: seven events."""
+_PREVIOUS, _NEXT = f"Previous event ({KEYS['previous']})", f"Next event ({KEYS['next']})"
 
 _NONE_YET = "No events yet. Run the search above."
 _NONE_HERE = "Nothing has been looked for in this FOV. Run the search above on it."
@@ -72,13 +70,7 @@ class EventsPanel(View):
         self.heading.setTextFormat(Qt.TextFormat.PlainText)
         self.heading.setWordWrap(True)
         self.previous_button, self.next_button = QToolButton(), QToolButton()
-        self.list = QListWidget()
-        self.list.setFixedHeight(_HEIGHT)
-        self.list.setUniformItemSizes(True)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        # The keys of the list would be taken for its search otherwise.
-        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.list.setAccessibleName("Likely events")
+        self.table = EventTable()
         self.accept_button = QPushButton(f"Division  ({KEYS['accept']})")
         self.reject_button = QPushButton(f"No division  ({KEYS['reject']})")
         self.undo_button = QPushButton("Undo")
@@ -100,7 +92,7 @@ class EventsPanel(View):
         finding, events = self.bench.finding, self.session.events
         self.scope.activated.connect(lambda _: finding.set_scope(Scope(self.scope.currentText())))
         self.search.activated.connect(lambda _: finding.choose(self.search.currentText()))
-        self.list.itemClicked.connect(self._clicked)
+        self.table.chosen.connect(finding.look_at)
         self.accept_button.clicked.connect(finding.accept)
         self.reject_button.clicked.connect(finding.reject)
         self.undo_button.clicked.connect(partial(annotating.undo, self.bench))
@@ -110,8 +102,8 @@ class EventsPanel(View):
 
     def _lay_out(self) -> None:
         for button, text, tip, step in (
-            (self.previous_button, "◀", f"Previous event ({KEYS['previous']})", -1),
-            (self.next_button, "▶", f"Next event ({KEYS['next']})", 1),
+            (self.previous_button, "◀", _PREVIOUS, -1),
+            (self.next_button, "▶", _NEXT, 1),
         ):
             button.setText(text)
             button.setToolTip(tip)
@@ -132,7 +124,7 @@ class EventsPanel(View):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for part in (top, second, self.list, below, last, self.switch):
+        for part in (top, second, self.table, below, last, self.switch):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
             else:
@@ -149,6 +141,7 @@ class EventsPanel(View):
             (session.events.mode_changed, self._mode_changed),
             (session.marks_changed, self._mark),
             (session.cells_changed, self._mark),
+            (session.cells_awaited, self._mark),
             (session.fov_changed, self._show),
             (self.bench.finding.read_changed, self._show),
         ]
@@ -170,41 +163,33 @@ class EventsPanel(View):
             self.search.addItems(finding.names)
         self.search.setCurrentText(finding.name)
         self.search.setVisible(len(finding.names) > 1)
-        if found.places != self._rows or self.list.count() != len(found.places):
+        if found.places != self._rows or self.table.topLevelItemCount() != len(found.places):
             self._rows = found.places
-            self.list.clear()
-            for place in found.places:
-                item = QListWidgetItem()
-                where = ", ".join(f"{one:.0f}" for one in place.position)
-                item.setToolTip(
-                    f"FOV {place.fov_name}, t={place.t}, z, y, x = {where}: score {place.score:.3g}"
-                )
-                self.list.addItem(item)
+            self.table.set_tips([_tip(place) for place in found.places])
         there = bool(found.places)
-        self.list.setVisible(there)
-        if there:
-            self.list.setCurrentRow(found.position)
+        self.table.setVisible(there)
+        self.table.look_at(found.position)
         for part in (
             self.previous_button, self.next_button, self.accept_button, self.reject_button,
             self.undo_button,
         ):  # fmt: skip
             part.setVisible(there)
-        self.next_button.setEnabled(found.position < len(found.places) - 1)
-        self.previous_button.setEnabled(found.position > 0)
+        last = found.position >= len(found.places) - 1
+        for button, at_end, tip, end in (
+            (self.next_button, last, _NEXT, "This is the last event."),
+            (self.previous_button, found.position <= 0, _PREVIOUS, "There is none before."),
+        ):
+            button.setEnabled(not at_end)
+            button.setToolTip(end if at_end else tip)
         self._mark()
 
     def _mark(self) -> None:
         """Say which events are accepted, and what can be done with the one that is looked at."""
         events = self.session.events
         found, several = events.found, self.bench.finding.scope is not Scope.FOV
-        judged = 0
-        for i, place in enumerate(self._rows[: self.list.count()]):
-            verdict = events.verdict(place)
-            judged += bool(verdict)
-            item = self.list.item(i)
-            if item is not None:
-                item.setText(self._line(i, place, verdict, several=several))
-        self.heading.setText(self._heading(judged))
+        lines = [self._line(i, place) for i, place in enumerate(self._rows)]
+        self.table.set_lines(lines, several=several)
+        self.heading.setText(self._heading(sum(bool(line.judged) for line in lines)))
         current = found.current
         reason = events.hindrance(current) if found.places else ""
         self.hindrance.setText(reason)
@@ -217,19 +202,21 @@ class EventsPanel(View):
             button.setEnabled(current is not None and not reason)
             button.setToolTip(reason or (tip if current is not None else "Choose an event first."))
 
-    def _line(self, place: int, event: Event, verdict: str, *, several: bool) -> str:
-        said = ("✓" if verdict == DIVIDES else "✗") if verdict else " "
-        dataset = self.session.dataset
+    def _line(self, place: int, event: Event) -> Line:
+        events, dataset = self.session.events, self.session.dataset
+        verdict, track = events.verdict(event), events.track_of(event)
+        said = ("✓" if verdict == DIVIDES else "✗") if verdict else ""
         interval = dataset.whole[event.fov_name].frame_interval if dataset is not None else None
         hours = f" ({event.t * interval / 3600:.1f} h)" if interval else ""
-        where = f"{event.fov_name}   " if several else ""
-        return f"{said} {place + 1:>3}.   {where}t={event.t}{hours}   {event.score:.2f}"
+        cell = str(track) if track >= 0 else ""
+        when, score = f"t={event.t}{hours}", f"{event.score:.3g}"
+        return Line(said, str(place + 1), event.fov_name, when, score, cell)
 
     def _heading(self, judged: int) -> str:
         session, found = self.session, self.session.events.found
         if session.dataset is None:
             return "Open a dataset first."
-        if self.bench.finding.reading and not found.places:
+        if not (found.places or self.bench.finding.is_known):
             return "reading events…"
         if not found.places:
             if not self.bench.finding.names:
@@ -240,9 +227,6 @@ class EventsPanel(View):
         return f"{at}{found.total:,} likely events{most}, {judged} judged"
 
     # -- acting ------------------------------------------------------------
-
-    def _clicked(self, item: QListWidgetItem) -> None:
-        self.bench.finding.look_at(self.list.row(item))
 
     def _step(self, step: int) -> None:
         self.bench.finding.step(step)
@@ -283,6 +267,11 @@ class EventsPanel(View):
         if hidden:  # it or its dock, and not just the window that they are in
             # In a moment: a dock that begins or ceases to float is hidden and shown again.
             QTimer.singleShot(0, partial(_rest, self, self.bench))
+
+
+def _tip(event: Event) -> str:
+    where = ", ".join(f"{one:.0f}" for one in event.position)
+    return f"FOV {event.fov_name}, t={event.t}, z, y, x = {where}: score {event.score:.3g}"
 
 
 def _rest(panel: EventsPanel, bench: Workbench) -> None:

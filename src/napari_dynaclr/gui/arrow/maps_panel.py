@@ -112,17 +112,22 @@ class MapsPanel(View):
             self._frame_changed()
 
     def _layers_changed(self, _event: object = None) -> None:
-        over, is_open = self.bench.layers.over, self.session.fov is not None
+        over = self.bench.layers.over
         for kind, switch in self.switches.items():
             # One that the user has deleted is not wanted any more.
             if switch.isChecked() and over.is_dismissed(kind):
                 switch.setChecked(False)
                 self._stacks.pop(kind, None)
+        self._enable()
+
+    def _enable(self) -> None:
+        is_open = self.session.fov is not None
+        for kind, switch in self.switches.items():
             switch.setEnabled(is_open)
+            switch.setToolTip(_TIPS[kind] if is_open else "Open a dataset first.")
 
     def _frame_changed(self, _event: object = None) -> None:
-        for switch in self.switches.values():
-            switch.setEnabled(self.session.fov is not None)
+        self._enable()
         if self.wanted:
             self._soon.start()
         else:
@@ -191,8 +196,8 @@ class MapsPanel(View):
                 self._show(f"t={t}: saved by '{name}'" if made.read else f"t={t}: made {took}")
 
         def failed(error: Exception) -> None:
-            for switch in self.switches.values():
-                switch.setChecked(False)
+            for kind in kinds:  # what is on screen already can stay
+                self.switches[kind].setChecked(False)
             self._switched()
             if isinstance(error, DynaclrError):
                 self._tell(str(error))

@@ -53,15 +53,16 @@ _PARTS = (
     ),
     # All cross-entropies, which a person may compare.
     _Part(
-        "parts ↓",
+        "views ↓",
         1.4,
         {
             "dino": ("same site", ""),
             "aggregation": ("another site", _ORANGE),
             "local": ("small views", "#009e73"),
-            "ibot": ("hidden parts", "#cc79a7"),
         },
     ),
+    # A mean over part of the images: beside the others, none would be seen to fall.
+    _Part("hidden ↓", 1.0, {"ibot": ("hidden parts", "")}),
     _Part("KoLeo ↓", 1.0, {"koleo": ("KoLeo", "")}),
     # Of scales of their own: in one diagram, the smaller would look like a flat line.
     _Part("smooth-\nness ↓", 1.0, {"smoothness": ("smoothness", "")}),
@@ -140,6 +141,8 @@ def _draw(axes: Axes, ink: Ink, part: _Part, epochs: np.ndarray, table: pd.DataF
             clip_on=False,
         )
     if part.level is not None:
+        # All of it: what is mere chance must not look like ups and downs.
+        axes.set_ylim(0, 1)
         axes.axhline(part.level, color=ink.text, alpha=0.45, linewidth=0.8, linestyle="--")
     if "validation_loss" in known:
         _ring_lowest(axes, epochs, table["validation_loss"].to_numpy(float))

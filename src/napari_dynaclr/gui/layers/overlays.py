@@ -13,7 +13,7 @@ from napari_dynaclr.gui.layers.features import ROLE, feature_layers
 from napari_dynaclr.gui.layers.scene import OWNER, space_of
 from napari_dynaclr.session.arrow_maps import ATTRIBUTION, FEATURES
 from napari_dynaclr.session.colours import hex_rgba
-from napari_dynaclr.session.events import DIVIDES, DIVISION
+from napari_dynaclr.session.events import DIVIDES, DIVIDES_NOT, DIVISION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_dynaclr.gui.layers.keeper import FovLayers
-    from napari_dynaclr.session.events import Event
     from napari_dynaclr.session.session import Session
     from napari_dynaclr.session.stacks import PlaneStack
 
@@ -52,7 +51,10 @@ _LOOKS: dict[str, dict[str, Any]] = {
 EVENT_UM = 14.0
 """Diameter of an event in the image, in um."""
 
-_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#35c9ff", "#8a8a8a"
+_OPEN, _CURRENT, _REJECTED = "#ffd23f", "#35c9ff", "#a0a0a0"
+_THIN, _THICK = 0.08, 0.13
+"""Width of a ring, as a part of its diameter."""
+_SAID = {DIVIDES: ": division", DIVIDES_NOT: ": no division"}
 
 
 class Overlays:
@@ -69,6 +71,7 @@ class Overlays:
     def __init__(self, layers: FovLayers, session: Session) -> None:
         self._layers, self._session = layers, session
         self._limits: dict[str, tuple[float, float]] = {}
+        self._slice = -1
 
     # -- what a staining network sees --------------------------------------
 
@@ -156,8 +159,23 @@ class Overlays:
 
     # -- likely events -----------------------------------------------------
 
+    def show_events_in(self, z: int) -> None:
+        """Draw the likely events in a slice, whichever they are in: many are of a projection.
+
+        Parameters
+        ----------
+        z
+            The slice; -1 for each in its own.
+        """
+        self._slice = z
+        self.show_events()
+
     def show_events(self) -> None:
-        """Draw the likely events of the FOV on screen, if there are any."""
+        """Draw the likely events of the FOV on screen, if there are any.
+
+        Each has its rank beside it, and what it was said to be; the ring of the one that is
+        looked at is larger and thicker.
+        """
         scene, events = self._layers.scene, self._session.events
         here = events.found.of(scene.fov.name) if scene is not None else []
         layer = self._layers.layer("events")
@@ -172,29 +190,44 @@ class Overlays:
                 ndim=4,
                 name="likely events",
                 face_color="transparent",
-                border_width=0.1,
+                border_width=_THIN,
                 border_width_is_relative=True,
                 canvas_size_limits=(10, 80),
                 metadata={OWNER: "events"},
                 **space_of(scene.fov),
             )
             self._layers.add("events", layer)
-        current = [i == events.found.position for i, _ in here]
+        current = np.array([i == events.found.position for i, _ in here])
+        verdicts = [events.verdict(one) for _, one in here]
+        colours = np.array(
+            [self._colour(*about) for about in zip(verdicts, current, strict=True)], float
+        )
+        size = EVENT_UM / max(scene.fov.scale[1:])
+        data = np.array([(one.t, *one.position) for _, one in here], float)
+        if self._slice >= 0:
+            data[:, 1] = self._slice
         with layer.events.blocker_all():
             layer.selected_data = set()
-            layer.data = np.array([(one.t, *one.position) for _, one in here], float)
+            layer.data = data
             layer.editable = False  # new data make it editable again
             layer.face_color = np.zeros((len(here), 4))
-            layer.border_color = np.array(
-                [self._colour(one, now) for (_, one), now in zip(here, current, strict=True)]
-            )
-            size = EVENT_UM / max(scene.fov.scale[1:])
+            layer.border_color = colours
+            layer.border_width = np.where(current, _THICK, _THIN)
             layer.size = np.where(current, 1.35, 1.0) * size
+        layer.text = {
+            "string": [
+                f"{i + 1}{_SAID.get(verdict, '')}"
+                for (i, _), verdict in zip(here, verdicts, strict=True)
+            ],
+            "color": colours,
+            "size": 13,
+            "anchor": "lower_left",
+            "translation": [0, 0, -0.3 * size, 0.72 * size],
+        }
         layer.scale = space_of(scene.fov)["scale"]
         layer.refresh()
 
-    def _colour(self, event: Event, current: bool) -> NDArray[np.floating]:
-        verdict = self._session.events.verdict(event)
+    def _colour(self, verdict: str, current: bool) -> NDArray[np.floating]:
         if verdict:
             task = find_task(DIVISION, self._session.tasks)
             colour = task.colour(verdict) if verdict == DIVIDES else _REJECTED

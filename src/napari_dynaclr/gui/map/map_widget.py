@@ -24,12 +24,14 @@ from superqt import QSearchableComboBox
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.errors import DynaclrError, storage_errors
 from napari_dynaclr.gui.colouring import choose_colour, recall_colour
+from napari_dynaclr.gui.filling import fill
 from napari_dynaclr.gui.map.hover import HoverCard
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
 from napari_dynaclr.gui.scatter.plot import NO_MAP, PointCloud
 from napari_dynaclr.gui.view import View
 from napari_dynaclr.session import Scope
+from napari_dynaclr.session.cells import READING
 from napari_dynaclr.session.painting import choices
 from napari_dynaclr.session.table import cell_table
 
@@ -48,7 +50,6 @@ _MODES = {
     "lasso": ("Lasso", "Draw around cells to select them; Shift adds, Alt removes (L)"),
     "rectangle": ("Box", "Drag a rectangle to select cells; Shift adds, Alt removes (R)"),
 }
-
 
 _NO_CELLS = "No cells yet: run Segment and track"
 
@@ -230,6 +231,7 @@ class MapPanel(View):
         """Follow the cells, their colours, the selection and the frame."""
         return [
             (self.session.cells_changed, self._cells_changed),
+            (self.session.cells_awaited, self._show_hint),
             (self.session.colour_changed, self._show_colours),
             (self.session.selection_changed, self._show_selection),
             (self.session.frame_changed, self._show_frame),
@@ -247,9 +249,9 @@ class MapPanel(View):
         self.scope.setCurrentText(session.scope.value)
         self.scope.blockSignals(False)
         embeddings = {name: name for name in self.bench.embeddings}
-        _fill(self.embedding, embeddings, session.cells.embedding)
+        fill(self.embedding, embeddings, session.cells.embedding)
         self.embedding.setVisible(len(self.bench.embeddings) > 1)
-        _fill(self.map, {name: name.upper() for name in session.cells.maps}, session.map_name)
+        fill(self.map, {name: name.upper() for name in session.cells.maps}, session.map_name)
         self.map.setVisible(bool(session.cells.maps))
         self._fill_colours()
         self._show_points()
@@ -270,7 +272,7 @@ class MapPanel(View):
         cells, nowhere = session.cells, np.full((len(session.cells), 2), np.nan, np.float32)
         mixed = name in cells.mixed
         places = nowhere if mixed else cells.maps.get(name, nowhere)
-        self.cloud.set_hint(_MIXED if mixed else NO_MAP if len(cells) else _NO_CELLS)
+        self._show_hint()
         root = session.dataset.root if session.dataset is not None else None
         shown = (root, session.cells.embedding, name, session.scope)
         self.cloud.set_points(places, keep_view=shown == self._shown)
@@ -281,6 +283,13 @@ class MapPanel(View):
         self._show_colours()
         self._show_selection()
         self._show_frame()
+
+    def _show_hint(self) -> None:
+        """Say why there are no points, while there are none."""
+        session = self.session
+        mixed = session.map_name in session.cells.mixed
+        none = READING if session.awaits_cells else _NO_CELLS
+        self.cloud.set_hint(_MIXED if mixed else NO_MAP if len(session.cells) else none)
 
     def _show_colours(self) -> None:
         palette = self.session.palette
@@ -308,13 +317,3 @@ class MapPanel(View):
 
     def _show_frame(self) -> None:
         self.cloud.set_highlighted(self.session.here())
-
-
-def _fill(box: QComboBox, titles: dict[str, str], current: str) -> None:
-    """Offer names by their titles."""
-    box.blockSignals(True)
-    box.clear()
-    for name, title in titles.items():
-        box.addItem(title, name)
-    box.setCurrentIndex(max(box.findData(current), 0))
-    box.blockSignals(False)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_dynaclr.gui.dates import local_time
+from napari_dynaclr.gui.filling import fill
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.map.legend import LegendBar
 from napari_dynaclr.gui.map.theme import follow_theme
@@ -31,6 +34,7 @@ _NO_DATASET = "Open a dataset first"
 _NO_PROFILE = """No profiles yet: choose below what to profile
 (all wells at once: Work on, whole plate), then Run"""
 _NO_MAP = "Too few profiles on this level for a map:\nchoose a finer one"
+_READING = "looking for profiles…"
 _HOVER = "Rest the mouse on a point to see what it is; click to go there."
 
 
@@ -48,7 +52,7 @@ class ProfileMapPanel(View):
     def __init__(self, viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(viewer, parent)
         self._reads = Latest(self.bench.runner, self, "profiles")
-        self._failed = ""
+        self._reading = False
         self.profile, self.level, self.map = QComboBox(), QComboBox(), QComboBox()
         self.colour = QComboBox()
         for name, title in LEVELS.items():
@@ -62,9 +66,11 @@ class ProfileMapPanel(View):
         self.cloud = PointCloud()
         self.cloud.setMinimumHeight(200)
         self.cloud.mode = "pan"
-        self.legend, self.about, self.note = LegendBar(), QLabel(), QLabel()
-        self.about.setWordWrap(True)
-        self.note.setWordWrap(True)
+        self.legend = LegendBar()
+        self.about, self.made, self.note = QLabel(), QLabel(), QLabel()
+        for label in (self.about, self.made, self.note):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
         self._lay_out()
         follow_theme(viewer, self.cloud)
         self.profile.activated.connect(self._choose_profile)
@@ -97,6 +103,7 @@ class ProfileMapPanel(View):
         layout.addWidget(self.cloud, 1)
         layout.addWidget(self.legend)
         layout.addWidget(self.about)
+        layout.addWidget(self.made)
         layout.addWidget(self.note)
 
     # -- following ---------------------------------------------------------
@@ -114,8 +121,8 @@ class ProfileMapPanel(View):
 
     def synchronise(self) -> None:
         """Show the profiles as the session has them."""
-        self._show()
         self._read()
+        self._show()
 
     def _results_changed(self, stage: str) -> None:
         if stage in ("profile", "embed", "track"):
@@ -123,6 +130,7 @@ class ProfileMapPanel(View):
 
     def _read(self) -> None:
         profiles, dataset = self.session.profiles, self.session.dataset
+        self._reading = dataset is not None
         if dataset is None:
             self._reads.stop()
             self._offer([])
@@ -136,15 +144,18 @@ class ProfileMapPanel(View):
             return names, read_profiles(dataset, name, level)
 
         def done(found: tuple[list[str], ProfileMap]) -> None:
+            self._reading = False
             self._offer(found[0])
             profiles.names, profiles.name = found[0], found[1].name
             profiles.show(found[1])
 
         def failed(error: Exception) -> None:
+            self._reading = False
             profiles.show(ProfileMap(level=level))
             self.bench.explain(error)
 
         self._reads.start("read profiles", work, done, failed)
+        self.cloud.set_hint(self._hint(profiles.shown))
 
     def _offer(self, names: list[str]) -> None:
         self.profile.clear()
@@ -156,16 +167,15 @@ class ProfileMapPanel(View):
         self.profile.setCurrentText(shown.name)
         self.profile.setVisible(self.profile.count() > 1)
         self.level.setCurrentIndex(max(self.level.findData(profiles.level), 0))
-        _fill(self.map, {name: name.upper() for name in shown.maps}, profiles.map_name)
+        fill(self.map, {name: name.upper() for name in shown.maps}, profiles.map_name)
         self.map.setVisible(bool(shown.maps))
         choices = shown.choices()
-        _fill(self.colour, {name: COLOURS[name] for name in choices}, profiles.colour)
+        fill(self.colour, {name: COLOURS[name] for name in choices}, profiles.colour)
         for part in (self.colour_label, self.colour, self.fit):
             part.setVisible(len(shown) > 0)
         self.level.setVisible(bool(profiles.names))
         nowhere = np.full((len(shown), 2), np.nan, np.float32)
-        is_open = self.session.dataset is not None
-        self.cloud.set_hint(_NO_MAP if len(shown) else _NO_PROFILE if is_open else _NO_DATASET)
+        self.cloud.set_hint(self._hint(shown))
         places = shown.maps.get(profiles.map_name, nowhere)
         self.cloud.set_points(places, keep_view=True)
         name = profiles.map_name.upper()
@@ -180,8 +190,19 @@ class ProfileMapPanel(View):
         self._note(shown)
         self._show_here()
 
+    def _hint(self, shown: ProfileMap) -> str:
+        """Say why there are no points, while there are none."""
+        if len(shown):
+            return _NO_MAP
+        if self.session.dataset is None:
+            return _NO_DATASET
+        return _READING if self._reading else _NO_PROFILE
+
     def _note(self, shown: ProfileMap) -> None:
-        told = []
+        when = f", {local_time(shown.finished)}" if shown.finished else ""
+        self.made.setText(f"Made of {shown.made}{when}.")
+        self.made.setVisible(len(shown) > 0)
+        told = [shown.lacking] if shown.lacking else []
         if shown.missing and len(shown):
             some = ", ".join(shown.missing[:3]) + ("…" if len(shown.missing) > 3 else "")
             told.append(f"Not profiled, or out of date: {some}. Run again over the whole plate.")
@@ -228,11 +249,3 @@ class ProfileMapPanel(View):
         name, t = place
         session.say(shown.describe(row))
         self.bench.navigation.go_to_place(name, session.frame if t is None else t)
-
-
-def _fill(box: QComboBox, titles: dict[str, str], current: str) -> None:
-    """Offer names by their titles."""
-    box.clear()
-    for name, title in titles.items():
-        box.addItem(title, name)
-    box.setCurrentIndex(max(box.findData(current), 0))

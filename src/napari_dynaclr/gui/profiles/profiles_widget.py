@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_dynaclr.gui.profiles.outcome_panel import OutcomePanel
@@ -15,6 +17,10 @@ from napari_dynaclr.session import Scope
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtGui import QShowEvent
+
+_MOST = 0.55
+"""Part of the dock that the form may take at first; the rest is the map's."""
 
 
 class ProfilesWidget(QWidget):
@@ -42,12 +48,30 @@ class ProfilesWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.halves)
+        self._shared = False
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Give the form the room that it needs, at first, so that Run is in sight."""
+        super().showEvent(event)
+        if not self._shared:
+            self._shared = True
+            QTimer.singleShot(0, partial(_share, self))  # when the dock has its size
 
     def show_stage(self, stage: str) -> None:
         """Bring the panel of a stage to the front, also if the map has all the room."""
         self.tabs.setCurrentIndex(0 if stage == "profile" else 1)
         if not self.halves.sizes()[1]:
             self.halves.setSizes([3, 2])
+
+
+def _share(widget: ProfilesWidget) -> None:
+    """Share the height of the dock between map and form."""
+    if not isalive(widget):
+        return
+    room, bar = sum(widget.halves.sizes()), widget.tabs.tabBar()
+    wanted = widget.step.sizeHint().height() + (bar.height() if bar is not None else 0) + 8
+    below = min(wanted, round(_MOST * room))
+    widget.halves.setSizes([room - below, below])
 
 
 def _padded(panel: QWidget) -> QWidget:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -23,6 +22,7 @@ from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
 from napari_dynaclr.core.registry import find_method, methods
 from napari_dynaclr.core.weights import PRESETS
+from napari_dynaclr.gui.dates import local_time
 from napari_dynaclr.gui.elided import elide
 from napari_dynaclr.gui.form.form import Form
 from napari_dynaclr.gui.section import Section
@@ -365,7 +365,7 @@ class StepPanel(View):
         for run in reversed(runs[-_LOG:]):
             fovs = run.get("fovs", [])
             where = fovs[0] if len(fovs) == 1 else f"{len(fovs)} FOVs"
-            started = _local(str(run.get("started", "")))
+            started = local_time(str(run.get("started", "")))
             item = QListWidgetItem(f"{started}  {run.get('method')}, {where}: {run.get('status')}")
             settings = run.get("params", {})
             item.setToolTip("\n".join(f"{name}: {value}" for name, value in settings.items()))
@@ -414,11 +414,3 @@ class StepPanel(View):
 def _published(use: str) -> list[str]:
     """Names of published weights."""
     return [preset.name for preset in PRESETS.values() if preset.use == use]
-
-
-def _local(utc: str) -> str:
-    """Return a time of the log, kept in UTC, in that of the user."""
-    try:
-        return f"{datetime.fromisoformat(utc).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:  # written by hand
-        return utc

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MASK = (3, 5, 5)
 """Search mask (z, y, x) in voxels; a single slice has a mask of one."""
 
+_SURE = 0.9
+"""Probability from which the segmentation is sure of background."""
+
 
 class Centres(NamedTuple):
     """Centres found in a frame.
@@ -40,8 +43,9 @@ class Centres(NamedTuple):
 def find_centres(maps: Maps, item: int = 0) -> Centres:
     """Find the centres of the cells of a frame.
 
-    A voxel is one if its level 4 is the highest of all levels within the search mask, and
-    "background" is not the likeliest class of the segmentation there.
+    A voxel is one if its level 4 is the highest of all levels within the search mask, and the
+    segmentation is not sure of background there. It need not be sure of a cell: that takes longer
+    to learn than centres, of what is rare above all, and dividing cells would be lost.
 
     Parameters
     ----------
@@ -54,8 +58,8 @@ def find_centres(maps: Maps, item: int = 0) -> Centres:
     top = levels[:, 4]
     mask = [side if side <= depth else 1 for side, depth in zip(MASK, _zyx(top), strict=True)]
     highest = _highest(levels.amax(1), mask)
-    inside = maps.segmentation[item : item + 1].argmax(1) > 0
-    found = torch.nonzero(((top == highest) & inside)[0])
+    background = maps.segmentation[item : item + 1].detach().float().softmax(1)[:, 0]
+    found = torch.nonzero(((top == highest) & (background < _SURE))[0])
     here = (found[:, 0], found[:, 1], found[:, 2])
     rest = levels[0, :4].amax(0)[here]
     confidence = torch.sigmoid(top[0][here] - rest).cpu().numpy()

@@ -14,8 +14,9 @@ from skimage.segmentation import watershed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_REACH = 1.3
-"""Radii from its centre at which a cell ends at the latest; cells are no balls."""
+_CORE, _REACH = 0.5, 1.3
+"""Radii from its centre at which a cell ends at the earliest and at the latest; cells are no
+balls."""
 
 
 def coarse_masks(
@@ -27,7 +28,8 @@ def coarse_masks(
     """Divide what is inside of cells among their centres.
 
     A watershed of the distance from the centres: a voxel goes to the centre that it is nearest
-    to, on a way through cells, and to none if it is further than 1.3 radii.
+    to, on a way through cells, and to none if it is further than 1.3 radii. Half a radius about
+    its centre belongs to a cell even if nothing is said to be inside there.
 
     Parameters
     ----------
@@ -51,8 +53,8 @@ def coarse_masks(
     z, y, x = voxels.T
     markers[z, y, x] = np.arange(1, len(voxels) + 1)
     distance, places = distance_transform_edt(markers == 0, sampling=spacing, return_indices=True)
-    reach = np.concatenate([[0.0], _REACH * np.maximum(radius, 1.0)])[markers[tuple(places)]]
-    mask = (inside & (distance <= reach)) | (markers > 0)
+    near = np.concatenate([[0.0], np.maximum(radius, 1.0)])[markers[tuple(places)]]
+    mask = (inside & (distance <= _REACH * near)) | (distance <= _CORE * near)
     return np.asarray(watershed(distance, markers, mask=mask), np.uint32)
 
 

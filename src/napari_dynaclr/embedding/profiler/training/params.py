@@ -263,6 +263,15 @@ class ProfilerTrainingParams(TrainingParams):
         lt=1,
         json_schema_extra={"advanced": True},
     )
+    temperature: float = Field(
+        0.07,
+        title="Temperature of the teacher",
+        description="What it rises to, from 0.04 if that is less: the lower, the surer the teacher "
+        f"is. Short trainings want a low one, lest all images come to score alike. {_DINOV2}",
+        gt=0,
+        le=1,
+        json_schema_extra={"advanced": True},
+    )
 
 
 def prepare(datasets: Sequence[Dataset], params: ProfilerTrainingParams, job: Job) -> Training:

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.half import halved
-from napari_dynaclr.embedding.tap.images import prepare
+from napari_dynaclr.embedding.tap.images import prepare, read
 from napari_dynaclr.learning.holding_out import divide
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class Stretch:
             Time point, and the normalised frame, (Z, Y, X).
         """
         place = self.place
-        for t, frame in place.fov.frames([place.channel], times, allow_empty=True):
-            scaled = prepare(frame[0], place.stacks)
+        for t, frame in read(place.fov, place.channel, times):
+            scaled = prepare(frame, place.stacks)
             if t not in self.seen:
                 self.seen.add(t)
                 if scaled.any():
