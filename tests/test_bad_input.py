@@ -121,7 +121,10 @@ def test_a_fov_that_matches_nothing(plate, workspace, untouched):
 def test_a_time_point_of_zeros(plate_copy, tmp_path):
     shutil.rmtree(next(plate_copy.glob("A/1/1/0/c/4/1")))  # zarr fills with zeros
     said = refused("segment", plate_copy)
-    assert said.startswith("FOV A/1/1, channel Nuclei, time point 4 holds nothing but zeros: ")
+    assert said == (
+        "FOV A/1/1, channel Nuclei, time point 4 holds nothing but zeros: restore the frame, or "
+        "pass over it (--empty-frames skip)."
+    )
     home = tmp_path / "plate.dynaclr"
     # What was finished before is there; of the bad FOV, nothing.
     assert (home / "segmentation.zarr/A/1/0/cells.csv").exists()
@@ -189,7 +192,7 @@ def test_weights_that_do_not_stain(plate, tmp_path):
     home = tmp_path / "new.dynaclr"
     for args, says in (
         (["--preset", "none"], "none needs a weights file: name it with weights."),
-        (["--preset", "none", "--weights", tmp_path / "none.ckpt"], "is no file: check the path"),
+        (["--preset", "none", "--weights", tmp_path / "none.ckpt"], "There is no weights file"),
         (["--weights", tmp_path / "cat.ckpt"], "is no checkpoint: choose a .ckpt or .pt"),
         (["--channel", "GFP"], "has no channel 'GFP' to stain from: choose one of Phase, Nuclei"),
     ):
@@ -374,10 +377,10 @@ def test_fewer_cells_than_neighbours(plate, workspace, untouched):
 SETTINGS = {
     ("--diamter", 3): "No such option: --diamter Did you mean --diameter?",
     ("--method", "threshhold"): "did you mean 'threshold'?",
-    ("--diameter", "wide"): "diameter = 'wide': input should be a valid number.",
-    ("--diameter", -1): "diameter = '-1': input should be greater than 0",
+    ("--diameter", "wide"): "--diameter = 'wide': input should be a valid number.",
+    ("--diameter", -1): "--diameter = '-1': input should be greater than 0",
     ("--diameter", "nan"): "diameter = 'nan'",
-    ("--min-size", 2): "min_size = '2': input should be less than or equal to 1",
+    ("--min-size", 2): "--min-size = '2': input should be less than or equal to 1",
     ("--empty-frames", "ignore"): "'ignore' is not one of 'error', 'skip'",
     ("--diameter",): "requires an argument",
     ("more",): "unexpected extra argument (more)",

@@ -17,9 +17,11 @@ from commands import PROGRAM, digest, refused, run, strays, succeed
 
 from napari_dynaclr import __version__
 from napari_dynaclr.core.annotations import current_annotations
+from napari_dynaclr.core.naming import as_options
 from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES
 from napari_dynaclr.core.taskbook import write_tasks
 from napari_dynaclr.core.tasks import Task, new_states
+from napari_dynaclr.terminal import show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,9 +53,23 @@ def test_the_help_of_a_method_lists_its_settings_with_defaults_and_bounds(method
     assert flat(f"Options below are those of '{method.name}'") in said
     for name, field in method.params_class().model_fields.items():
         assert f"--{name.replace('_', '-')}" in said
-        assert flat(field.description) in said
+        assert flat(as_options(field.description, method.params_class())) in said
         if not field.is_required() and field.default not in ("", (), None):
             assert f"[default: {field.default}]" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("find",), ("--radius UM", "--window MINUTES", "--border UM", "--delta-t FRAMES")),
+        (("train", "--method", "profiler"), ("--time-window MINUTES", "--pixel-size UM")),
+        (("train", "--method", "tap"), ("--memory GB", "--patch-size PIXELS", "--delta-t FRAMES")),
+        (("evaluate", "--method", "events"), ("--radius UM", "--window MINUTES")),
+    ],
+)
+def test_the_help_says_units(args, said):
+    found = flat(succeed(*args, "--help").out)
+    assert [one for one in said if one not in found] == []
 
 
 def test_bounds_are_told_as_they_are():
@@ -82,8 +98,26 @@ def test_a_stage_shows_some_rows_and_where_the_rest_is(plate, processed):
     table = processed.workspace.tracks(processed["A/1/0"])
     assert "track_id" in ran.out
     assert str(table["id"].iloc[0]) in ran.out
-    assert re.search(r"\.\.\. \d+ rows in all", ran.out)
+    where = re.escape(str(processed.workspace.plate("tracks")))
+    assert re.search(rf"\.\.\. \d+ rows in all: {where}\n", ran.out)
     assert ran.out.endswith(f"track: results in {processed.workspace.path}\n")
+
+
+def test_a_profile_shows_its_wells_and_where_the_table_is(plate, processed):
+    home = processed.workspace.path
+    said = run("profile", plate, "--workspace", home, "--map", "none").out
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
+    rows = {row[0]: row[1:] for row in lines if row}
+    assert list(rows) == ["A/1", "B/1"]
+    assert rows["A/1"][:3] == ["A", "2", "10"]
+    assert f"pooled to these wells: {home / 'profiles/features'}\n" in said
+
+
+def test_what_no_cell_has_is_left_blank(capsys):
+    show_table(pd.DataFrame({"t": [-1, 2], "track_id": [-1, 7], "share": [0.5, 1e-9]}))
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    rows = [[cell.strip() for cell in line] for line in lines if line]
+    assert rows == [["-1", "", "0.5"], ["2", "7", "1e-09"]]
 
 
 def test_values_given_as_text_reach_the_method(plate, processed):
@@ -201,7 +235,7 @@ def test_annotate_shows_where_and_what_and_fits_a_terminal(plate, processed, tmp
     header = next(line for line in said.splitlines() if "fov_name" in line)
     names = ["fov_name", "t", "track_id", "y", "x", "cell_death_state", "infection_state"]
     assert sorted(re.findall(r"\w+", header)) == sorted(names)
-    assert max(map(len, said.splitlines()[:-1])) <= 100
+    assert max(len(line) for line in said.splitlines() if "│" in line) <= 100
 
 
 def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
@@ -209,7 +243,7 @@ def test_a_map_of_separate_groups_says_so_in_one_sentence(plate, processed):
     ran = run("project", plate, "--workspace", home, "--knn", 1)
     assert ran.code == 0
     assert re.fullmatch(
-        r"Note: The cells fall into \d+ groups that no neighbours join at knn=1: .*\n", ran.err
+        r"Note: The cells fall into \d+ groups that no neighbours join at --knn 1: .*\n", ran.err
     )
 
 
@@ -257,7 +291,7 @@ def in_terminal(*args: object, columns: int = 100) -> Terminal:
 EXPECTED = re.compile(
     r"""
     \s* | \s*(segment|track|embed|project|annotate|classify|evaluate|pipeline|convert)
-    | [┏┡└┃│].* | \.\.\.\ \d+\ rows\ in\ all | not\ shown\ here:.* | \w+:\ results\ in\ .*
+    | [┏┡└┃│].* | \.\.\.\ \d+\ rows\ in\ all:\ .* | not\ shown\ here:.* | \w+:\ results\ in\ .*
     | Note:\ Picture:\ .* | held-out\ .* | \ {4}\w+:\ predicted\ .* | .*━.*        # a progress bar
     """,
     re.VERBOSE,

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Any
 from napari_dynaclr.core.job import Job, JobState, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import pandas as pd
     from rich.table import Table
 
+_IDS = ("id", "track_id", "parent_id", "parent_track_id")
+"""Columns in which -1 stands for none."""
+
 
 @contextmanager
-def terminal_job() -> Iterator[Job]:
-    """Give a job that shows its progress, stops at Ctrl-C, and tells its notes at the end."""
+def terminal_job(reword: Callable[[str], str] = str) -> Iterator[Job]:
+    """Give a job that shows its progress, stops at Ctrl-C, and tells its notes at the end.
+
+    Parameters
+    ----------
+    reword
+        Makes of a note what is told.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -67,7 +77,7 @@ def terminal_job() -> Iterator[Job]:
     finally:
         signal.signal(signal.SIGINT, before)
     for note in job.notes:
-        console.print(f"Note: {note}", soft_wrap=True, markup=False)
+        console.print(f"Note: {reword(note)}", soft_wrap=True, markup=False)
 
 
 def one_line(text: str) -> str:
@@ -75,11 +85,24 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def show_table(table: pd.DataFrame, limit: int = 20) -> None:
+def show_table(
+    table: pd.DataFrame, limit: int = 20, *, total: int | None = None, place: Path | None = None
+) -> None:
     """Print the first rows of a data frame.
 
     Nothing is printed of an empty one. Columns that a terminal is too narrow for are
     left out from the middle, and named below.
+
+    Parameters
+    ----------
+    table
+        What to print; of no cell, a number of -1 says so in columns of ids and is left blank.
+    limit
+        Rows at most.
+    total
+        Rows that there are, if not all are in the table.
+    place
+        Where all rows are, to be told if not all are printed.
     """
     from rich.console import Console
 
@@ -88,7 +111,7 @@ def show_table(table: pd.DataFrame, limit: int = 20) -> None:
     console = Console(width=None if sys.stdout.isatty() else 160)
     names = [str(column) for column in table.columns]
     cells = [
-        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in row]
+        [_cell(name, value) for name, value in zip(names, row, strict=True)]
         for row in table.head(limit).itertuples(index=False)
     ]
     widths = [
@@ -102,8 +125,16 @@ def show_table(table: pd.DataFrame, limit: int = 20) -> None:
     if hidden:
         left_out = ", ".join(names[i] for i in sorted(hidden))
         console.print(f"not shown here: {left_out}", soft_wrap=True)
-    if len(table) > limit:
-        console.print(f"... {len(table)} rows in all")
+    count = len(table) if total is None else total
+    if count > min(limit, len(table)):
+        where = f": {place}" if place is not None else ""
+        console.print(f"... {count} rows in all{where}", soft_wrap=True, markup=False)
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value and name in _IDS else f"{value:.4g}"
+    return "" if value == -1 and name in _IDS else str(value)
 
 
 def _grid(names: list[str], rows: list[list[str]]) -> Table:

@@ -108,6 +108,17 @@ def test_too_many_crops_are_thinned_out(dataset, quick):
     assert crops.where == ("B/1/1",)
 
 
+def test_more_labels_than_there_are_are_said_to_be_left_out(dataset, quick):
+    job = Job()
+    compare(dataset, quick(ways=("linear",), draws=1, labels=(2, 900)), job)
+    assert any(note.startswith("Left out: 900 labels, for there are ") for note in job.notes)
+
+
+def test_too_few_divisions_are_told_by_field(dataset, quick):
+    with pytest.raises(InvalidInput, match=r"There are B/1/1 \d+ and \d+\. Choose further FOVs"):
+        gather(dataset.select(["B/1/1"]), quick(), channel, 1, "slices", Job())
+
+
 def test_labels_are_half_of_each_kind_as_far_as_there_are():
     dividing = np.arange(40) < 10
     generator = np.random.default_rng(0)
@@ -184,8 +195,8 @@ def test_it_can_be_cancelled_between_batches(dataset, quick):
         ({"channel": "GFP"}, "has no channel 'GFP'"),
         ({"weights": "", "preset": "none"}, "Name weights of TAP"),
         ({"delta_t": 10}, "10 time points, too few for pairs 10 frames apart"),
-        ({"patch_size": 200}, "No crop of a dividing cell could be had"),
-        ({"truth": "", "known": "annotations"}, "No crop of a dividing cell could be had"),
+        ({"patch_size": 200}, r"none of the \d+ that are known is far enough from the border"),
+        ({"truth": "", "known": "annotations"}, "for no cell is known to divide"),
     ],
 )
 def test_bad_input_is_said_in_one_line(dataset, quick, given, says):

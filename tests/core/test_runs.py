@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from napari_dynaclr import open_dataset
-from napari_dynaclr.core.errors import Cancelled, InvalidInput, StorageError
+from napari_dynaclr.core.errors import Cancelled, EmptyFrame, InvalidInput, StorageError
 from napari_dynaclr.core.registry import find_method, parse
 from napari_dynaclr.core.runs import pending, recorded, result_key, source_key
 
@@ -60,6 +60,19 @@ def test_a_failed_run_is_recorded_with_its_error(dataset, params):
     run = only_run(dataset)
     assert run["status"] == "failed"
     assert run["error"] == "KeyError: 'x'"
+
+
+def test_skipping_empty_frames_is_offered_where_a_method_can(dataset, params):
+    for stage, method, offered in (("track", "laptrack", False), ("segment", "threshold", True)):
+        known = find_method(stage, method)
+        with (
+            pytest.raises(EmptyFrame) as caught,
+            recorded(dataset, known, parse(stage, method, {})),
+        ):
+            raise EmptyFrame("FOV A/1/0, time point 4 holds nothing but zeros")
+        assert str(caught.value).startswith("FOV A/1/0, time point 4 holds nothing but zeros: ")
+        assert ("(empty_frames=skip)" in str(caught.value)) is offered
+        assert ("leave this FOV out" in str(caught.value)) is not offered
 
 
 def test_an_interrupted_run_is_recorded(dataset, params):

@@ -100,7 +100,7 @@ def test_the_hash_is_that_of_the_whole_file(tmp_path):
     job.cancel()
     with pytest.raises(Cancelled):
         sha256(path, job)
-    with pytest.raises(InvalidInput, match="is no file"):
+    with pytest.raises(InvalidInput, match="There is no weights file"):
         sha256(tmp_path / "absent")
 
 

@@ -258,7 +258,7 @@ def test_a_file_of_the_users_own(tmp_path):
     path = tmp_path / "mine.ckpt"
     path.write_bytes(make_archive())
     assert local_weights(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    with pytest.raises(InvalidInput, match="is no file: check the path of the weights"):
+    with pytest.raises(InvalidInput, match="There is no weights file"):
         local_weights(tmp_path / "absent.ckpt")
 
 

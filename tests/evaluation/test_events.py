@@ -112,7 +112,7 @@ def test_a_perfect_list_has_all_divisions_first(dataset, truth, listed, figures)
     assert table["chance_places"] < table["chance_cells"] < 0.2
     assert table["chance_places"] > 0
     folder = dataset.workspace.path / "evaluation"
-    ranks = pd.read_csv(folder / "events-ranks.csv")
+    ranks = pd.read_csv(folder / "events-tap-truth-ranks.csv")
     assert ranks["right"].iloc[:total].all()
     assert (folder / "events.png").stat().st_size > 10_000
     by_rank_, by_recall = figures[0].axes

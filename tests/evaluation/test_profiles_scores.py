@@ -30,9 +30,10 @@ def profiled(make_plate):
     """Return a function that puts a profile of fields and wells in a workspace."""
 
     def make(vector, rows="ABC", columns=4, fields=3, times=1, plates=("p",), condition=None,
-             aligned=False, name="mine", seed=0):  # fmt: skip
+             aligned=False, name="mine", seed=0, fovs=("A/1/0",)):  # fmt: skip
         rng = np.random.default_rng(seed)
-        dataset = open_dataset(make_plate(f"{name}.zarr", {"A/1/0": np.ones((1, 1, 1, 8, 8))}))
+        images = {fov: np.ones((1, 1, 1, 8, 8)) for fov in fovs}
+        dataset = open_dataset(make_plate(f"{name}.zarr", images))
         dataset.workspace.prepare(dataset.channels)
         table = pd.DataFrame(
             [
@@ -57,7 +58,8 @@ def profiled(make_plate):
         number = table.groupby(["plate", "well"], sort=False).ngroup()
         means = pd.DataFrame(matrix).groupby(number).mean().to_numpy(np.float32)
         write("well", wells.reset_index(drop=True), means)
-        dataset.workspace.mark_complete("profiles.mine", dataset.fovs[0], "key")
+        for fov in dataset.fovs:
+            dataset.workspace.mark_complete("profiles.mine", fov, "key")
         return dataset
 
     return make
@@ -172,7 +174,7 @@ def test_noise_is_no_better_than_chance_at_any_level(profiled):
         row = retrieval(dataset, level=level).loc[("leave one well out", "all")]
         assert abs(row["accuracy"] - row["chance"]) < 0.45
         assert row["p"] > 0.01
-    answers = pd.read_csv(dataset.workspace.evaluation("retrieval-answers"))
+    answers = pd.read_csv(dataset.workspace.evaluation("retrieval-mine-field-answers"))
     assert (answers["well"] != answers["nearest_well"]).all()
     assert len(answers) == 2 * 36
 
@@ -181,10 +183,10 @@ def test_with_several_plates_one_is_left_out(profiled):
     dataset = profiled(biology, plates=("p", "q"))
     table = retrieval(dataset)
     assert table.loc[("leave one plate out", "all"), ["queries", "accuracy"]].tolist() == [24, 1.0]
-    answers = pd.read_csv(dataset.workspace.evaluation("retrieval-answers"))
+    answers = pd.read_csv(dataset.workspace.evaluation("retrieval-mine-well-answers"))
     of_plates = answers[answers["split"] == "leave one plate out"]
     assert (of_plates["plate"] != of_plates["nearest_plate"]).all()
-    assert dataset.workspace.evaluation("retrieval").with_suffix(".png").exists()
+    assert dataset.workspace.evaluation("retrieval-mine-well").with_suffix(".png").exists()
 
 
 def test_a_condition_with_one_well_is_left_out_and_said(profiled):
@@ -240,6 +242,45 @@ def test_what_cannot_be_retrieved_is_one_line(profiled, given, said):
 def test_without_a_profile_it_says_what_to_run(profiled):
     with pytest.raises(MissingInput, match="No profile 'other' found for FOV A/1/0: run 'profile'"):
         retrieval(profiled(noise), profile="other")
+
+
+WHOLE = [f"{row}/{column}/{field}" for row in "ABC" for column in "1234" for field in "012"]
+
+
+def test_measures_of_other_levels_stand_beside_each_other(profiled):
+    dataset = profiled(biology)
+    retrieval(dataset)
+    retrieval(dataset, level="field")
+    nuisance(dataset)
+    written = {path.name for path in (dataset.workspace.path / "evaluation").glob("*.csv")}
+    assert written == {
+        "retrieval-mine-well.csv", "retrieval-mine-well-answers.csv",
+        "retrieval-mine-field.csv", "retrieval-mine-field-answers.csv", "nuisance-mine.csv",
+    }  # fmt: skip
+    assert dataset.workspace.runs()[1]["table"] == "retrieval-mine-field.csv"
+
+
+def test_what_was_chosen_is_compared_and_nothing_else(profiled):
+    dataset = profiled(biology, plates=("mine", "other"), fovs=WHOLE)
+    some = dataset.select(["A/*", "B/*"])
+    first = retrieval(some).loc[("leave one well out", "all")]
+    assert first[["queries", "wells"]].tolist() == [8, 8]
+    assert retrieval(dataset).loc[("leave one well out", "all"), "queries"] == 24
+    fields = dataset.select(["A/*/0", "B/*/0"])
+    assert retrieval(fields, level="field").loc[("leave one well out", "all"), "queries"] == 8
+    assert nuisance(some)["fields"].tolist() == [24, 24, 24]
+    said = r"The profile of well A/1 is of all its fields, and FOV A/1/1 was not chosen: choose"
+    with pytest.raises(InvalidInput, match=said):
+        retrieval(fields)
+
+
+def test_a_sentence_says_what_it_came_to(profiled):
+    job = Job()
+    settings = {"profile": "mine", "permutations": 50}
+    evaluate(profiled(biology), parse("evaluate", "retrieval", settings), job)
+    said = "Leave one well out: the condition is told right for 100% of 12 wells, better than"
+    assert any(note.startswith(said) for note in job.notes)
+    assert any(note.startswith("Chance is what comes of") for note in job.notes)
 
 
 # -- nuisance -----------------------------------------------------------------

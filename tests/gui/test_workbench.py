@@ -402,14 +402,14 @@ def test_a_missing_input_offers_its_cure(fresh_bench, idle, told, qtbot):
 
 def test_notes_of_a_stage_are_said(fresh_bench, idle, monkeypatch, qtbot):
     def verb(_dataset, _params, job):
-        job.note("3 cells were left out.")
+        job.note("3 cells were left out, for empty_frames=skip.")
         return 1
 
     monkeypatch.setattr(type(find_method("segment")), "verb", lambda _self: verb)
     found = []
     run = fresh_bench.run_stage("segment", params("segment"), ["B/1/0"], found.append)
     qtbot.waitUntil(lambda: run.is_over)
-    assert fresh_bench.viewer.status == "3 cells were left out."
+    assert fresh_bench.viewer.status == "3 cells were left out, for 'Empty frames' = skip."
     assert found == [1]
     idle(fresh_bench)
 

@@ -228,7 +228,10 @@ def test_plates_that_do_not_go_together(embedded, table, tmp_path, kind):
     one = embedded("one")
     given = {"also": [str(tmp_path / "two.zarr")]}
     if kind == "one plate":
-        given, said = {"alpha": 0.5}, r"there is one plate: name others with also, or leave alpha"
+        given, said = (
+            {"alpha": 0.5},
+            "name others with also=, or leave it at alpha=1",
+        )
     elif kind == "same name":
         given, said = {"also": [str(one.root)]}, r"Two plates are called 'one'"
     elif kind == "dimensions":

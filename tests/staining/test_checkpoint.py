@@ -258,7 +258,7 @@ def bad_files(network, small, tmp_path_factory):
         ("short.pt", "has an encoder that is not known here"),
         ("said.safetensors", "does not say properly which network it holds"),
         ("odd.safetensors", "all its numbers must be 1 or more"),
-        ("absent.pt", "is no file: check the path"),
+        ("absent.pt", "There is no weights file"),
     ],
 )
 def test_a_bad_file_is_one_line_and_runs_no_code(

@@ -15,7 +15,8 @@ import click
 
 from napari_dynaclr._version import __version__
 from napari_dynaclr.cli.arguments import DATASET, FOV, WORKSPACE, open_selected
-from napari_dynaclr.cli.commands import Commands, MethodCommand
+from napari_dynaclr.cli.commands import Commands, MethodCommand, own_names
+from napari_dynaclr.cli.places import table_place, wells_of
 from napari_dynaclr.cli.results import export_command, review_command, tasks_command
 from napari_dynaclr.core.errors import MissingExtra
 from napari_dynaclr.core.registry import COMPOSED, MAKERS, STAGES, find_method
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from napari_dynaclr.core.dataset import Dataset
+    from napari_dynaclr.core.params import Params
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -42,10 +44,11 @@ def _stage(stage: str) -> Callable[..., None]:
 
         opened = open_selected(dataset, workspace, fov)
         chosen = find_method(stage, method)
-        params = parse(stage, method, _given(values))
-        with terminal_job() as job:
-            result = chosen.verb()(opened, params, job)
-        _show(stage, result)
+        with own_names(chosen.params_class()) as name:
+            params = parse(stage, method, _given(values))
+            with terminal_job(name) as job:
+                result = chosen.verb()(opened, params, job)
+        _show(stage, result, opened, params)
         if stage == "classify":
             _show_scores(opened, params.model_dump()["task"])
         click.echo(f"{stage}: results in {opened.workspace.path}")
@@ -53,8 +56,13 @@ def _stage(stage: str) -> Callable[..., None]:
     return run
 
 
-def _show(stage: str, result: pd.DataFrame) -> None:
+def _show(stage: str, result: pd.DataFrame, dataset: Dataset, params: Params) -> None:
     """Print some rows of a stage's table: the last epochs; of annotations, where and what."""
+    place, total = table_place(stage, dataset, params), len(result)
+    if stage == "profile":
+        show_table(wells_of(result), limit=50)
+        click.echo(f"{total} profiles of fields, pooled to these wells: {place}")
+        return
     if stage == "annotate":
         from napari_dynaclr.core.tables import ANNOTATION_COLUMNS
 
@@ -62,7 +70,8 @@ def _show(stage: str, result: pd.DataFrame) -> None:
         result = result[["fov_name", "t", "track_id", "y", "x", *states]].fillna("")
     if stage == "train":  # what has come out is in the last epochs
         result = result.tail(5)
-    show_table(result, limit=50 if stage in ("correct", "evaluate", *COMPOSED) else 5)
+    limit = 50 if stage in ("correct", "evaluate", *COMPOSED) else 5
+    show_table(result, limit, total=total, place=place)
 
 
 def _show_scores(dataset: Dataset, task: str) -> None:
@@ -89,10 +98,12 @@ def _maker(stage: str) -> Callable[..., None]:
     def run(target: Path, method: str, source: Path | None = None, **values: Any) -> None:
         from napari_dynaclr.core.registry import parse
 
-        params = parse(stage, method, _given(values))
-        with terminal_job() as job:
-            paths = (target,) if source is None else (source, target)
-            made = find_method(stage, method).verb()(*paths, params, job)
+        chosen = find_method(stage, method)
+        with own_names(chosen.params_class()) as name:
+            params = parse(stage, method, _given(values))
+            with terminal_job(name) as job:
+                paths = (target,) if source is None else (source, target)
+                made = chosen.verb()(*paths, params, job)
         click.echo(f"{stage}: wrote {made}")
 
     return run
@@ -129,7 +140,8 @@ def run_command(
         results = run_pipeline(opened, steps, job)
     for stage, result in results.items():
         click.echo(stage)
-        _show(stage, result)
+        params = next(step.params for step in reversed(steps) if step.method.stage == stage)
+        _show(stage, result, opened, params)
         if stage == "classify":
             for step in steps:
                 if step.method.stage == stage:

@@ -6,16 +6,18 @@ import difflib
 import os
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
 from napari_dynaclr.core.errors import Cancelled, DynaclrError
+from napari_dynaclr.core.naming import as_options
 from napari_dynaclr.core.registry import find_method, methods
 from napari_dynaclr.terminal import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic.fields import FieldInfo
 
@@ -97,6 +99,22 @@ class Commands(click.Group):
             ctx.exit(2)
 
 
+@contextmanager
+def own_names(kind: type[Params]) -> Iterator[Callable[[str], str]]:
+    """Have errors name settings as options; give what does so with other sentences.
+
+    Parameters
+    ----------
+    kind
+        Of the settings that they are about.
+    """
+    try:
+        yield lambda text: as_options(text, kind)
+    except DynaclrError as error:
+        error.args = (as_options(str(error), kind),)
+        raise
+
+
 class MethodCommand(click.Command):
     """A command whose options are the settings of the method that ``--method`` names."""
 
@@ -146,7 +164,8 @@ def _options(kind: type[Params]) -> list[click.Option]:
     for name, field in sorted(kind.model_fields.items(), key=_is_advanced):
         flag = name.replace("_", "-")
         default = "" if field.is_required() else _default(field.default)
-        text = f"{field.description or field.title or name}{_bounds(field)}"
+        about = as_options(field.description or field.title or name, kind)
+        text = f"{about}{_bounds(field)}"
         shared: dict[str, Any] = {"help": text + default, "default": None}
         origin = get_origin(field.annotation)
         if field.annotation is bool:
@@ -158,7 +177,7 @@ def _options(kind: type[Params]) -> list[click.Option]:
             shared["help"] += " May be given several times."
             options.append(click.Option([f"--{flag}", name], multiple=True, **shared))
         else:
-            metavar = _METAVARS.get(str(field.annotation), "TEXT")
+            metavar = _unit(field) or _METAVARS.get(str(field.annotation), "TEXT")
             options.append(
                 click.Option(
                     [f"--{flag}", name],
@@ -169,6 +188,17 @@ def _options(kind: type[Params]) -> list[click.Option]:
                 )
             )
     return options
+
+
+_UNITS = {
+    "um": "UM", "min": "MINUTES", "minutes": "MINUTES", "hours": "HOURS", "s": "SECONDS",
+    "frames": "FRAMES", "pixels": "PIXELS", "epochs": "EPOCHS", "GB": "GB",
+}  # fmt: skip
+
+
+def _unit(field: FieldInfo) -> str:
+    """Return the unit of a setting as its title has it, in the words of the help; "" for none."""
+    return _UNITS.get((field.title or "").rpartition("(")[2].rstrip(")"), "")
 
 
 _METAVARS = {str(int): "INTEGER", str(int | None): "INTEGER", str(float): "NUMBER"}

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
 
+
+class NothingToHoldOut(InvalidInput):
+    """No part of the cells shows every state, while the others do too."""
+
+
 LABEL_COLUMNS = ["fov_name", "id", "state"]
 
 
@@ -162,7 +167,7 @@ def hold_out(
 
     Raises
     ------
-    InvalidInput
+    NothingToHoldOut
         If no well and no FOV shows every state, while the others do too.
     """
     if wanted:
@@ -174,7 +179,7 @@ def hold_out(
             inside, others = known["state"][group == name], known["state"][group != name]
             if set(inside) == set(others) == states:
                 return tuple(fov for fov in dataset.fov_names if place(fov) == name)
-    raise InvalidInput(
+    raise NothingToHoldOut(
         "No well and no FOV could be held out so that both it and the others show every state of "
         f"{task}: name wells or FOVs with held_out."
     )

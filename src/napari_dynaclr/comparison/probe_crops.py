@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_dynaclr.comparison.labels import hold_out
+from napari_dynaclr.comparison.labels import NothingToHoldOut, hold_out
 from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.dataset import open_dataset
 from napari_dynaclr.core.errors import InvalidInput
@@ -88,26 +88,36 @@ def gather(
     truth = open_dataset(params.truth) if params.truth else None
     generator = np.random.default_rng(params.seed)
     annotated = None if truth or params.known == "tracks" else _annotated(dataset)
-    tables = []
+    tables, dividing_there = [], 0
     for fov in job.track(dataset.fovs, "choose crops"):
         if annotated is None:
             known = _known(dataset, truth, fov, params, step)
         else:
             known = annotated[annotated["fov_name"] == fov.name]
+        dividing_there += int((known["state"] == DIVIDING).sum())
         tables.append(_drawn(known, fov, params, step, generator))
     table = _fewer(pd.concat(tables, ignore_index=True), params.crops, generator)
     if not (table["state"] == DIVIDING).any():
+        none = "no cell is known to divide"
+        if dividing_there:
+            none = (
+                f"none of the {dividing_there} that are known is far enough from the border and "
+                "the end of the movie"
+            )
         raise InvalidInput(
-            "No crop of a dividing cell could be had: choose FOVs in which cells divide, away from "
-            "the border, or smaller patches."
+            f"No crop of a dividing cell could be had, for {none}: choose FOVs in which more cells "
+            "divide, or a smaller patch_size."
         )
-    where = hold_out(dataset, params.held_out, table, "division")
+    try:
+        where = hold_out(dataset, params.held_out, table, "division")
+    except NothingToHoldOut:
+        raise InvalidInput(_too_few(dataset, table)) from None
     away = table["fov_name"].isin(where).to_numpy()
     for part, what in ((~away, "to learn from"), (away, "held out")):
         if table["state"][part].nunique() < 2:
             raise InvalidInput(
-                f"The crops {what} do not show both dividing and other cells: hold out other "
-                "wells or FOVs."
+                f"The crops {what} do not show both dividing and other cells. "
+                f"{_too_few(dataset, table)}"
             )
     size = params.patch_size
     pixels = np.empty((len(table), 2, size, size), np.float32)
@@ -116,6 +126,21 @@ def gather(
         _read(fov, channel(fov), table.iloc[rows], rows, step, stacks, pixels)
     dividing = (table["state"] == DIVIDING).to_numpy(bool)
     return Crops(pixels, dividing, away, where)
+
+
+def _too_few(dataset: Dataset, table: pd.DataFrame) -> str:
+    """Say how many crops there are of each FOV, and how many it takes."""
+    of_kind = [table["fov_name"][table["state"] == kind] for kind in (DIVIDING, OTHER)]
+    counts = [
+        f"{name} {(of_kind[0] == name).sum()} and {(of_kind[1] == name).sum()}"
+        for name in dataset.fov_names[:12]
+    ]
+    more = ", ..." if len(dataset.fov_names) > 12 else ""
+    return (
+        "Two FOVs are needed at least, each with a crop of a dividing cell and one of another: one "
+        f"to learn from, one to be held out. There are {', '.join(counts)}{more}. Choose further "
+        "FOVs, or longer movies."
+    )
 
 
 def _known(

@@ -200,6 +200,11 @@ def run(dataset: Dataset, settings: ProbesParams, job: Job) -> pd.DataFrame:
         dense = "resnet" in settings.ways
         bench = make_bench(crops, loaded.network, device.value, job, dense=dense)
         table = _learn(bench, settings, end, job)
+    if left := [size for size in settings.labels if size > (~crops.held_out).sum()]:
+        job.note(
+            f"Left out: {', '.join(map(str, left))} labels, for there are "
+            f"{(~crops.held_out).sum()} crops to learn from."
+        )
     title = dataset.workspace.evaluation("probes")
     write_csv(title, table)
     said = remarks(table, crops, settings)
@@ -365,7 +370,7 @@ def remarks(table: pd.DataFrame, crops: Crops, settings: ProbesParams) -> list[s
         said.append(
             f"Cut short by the time limit of {settings.minutes:g} min: {names}, with "
             f"{', '.join(map(str, sorted(set(cut['labels']))))} labels. Their scores are too low; "
-            "raise minutes."
+            "give more time (minutes=)."
         )
     few = table[table["labels"] == table["labels"].min()].sort_values("ap", ascending=False)
     each = "; ".join(f"{TITLES[row.way]} {row.ap:.2f}" for row in few.itertuples())

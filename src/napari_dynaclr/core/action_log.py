@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from filelock import FileLock
 
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
-from napari_dynaclr.core.workspace import now
+from napari_dynaclr.core.ledger import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

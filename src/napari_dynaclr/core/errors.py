@@ -42,6 +42,24 @@ class UnreadablePixels(InvalidInput):
         super().__init__(message)
 
 
+class EmptyFrame(InvalidInput):
+    """A frame of an image holds nothing.
+
+    Parameters
+    ----------
+    what
+        Which, and what it holds.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        super().__init__(f"{what}: restore the frame, or leave this FOV out.")
+
+    def offer_to_skip(self) -> None:
+        """Say that the setting ``empty_frames`` of whoever reads it helps."""
+        self.args = (f"{self._what}: restore the frame, or pass over it (empty_frames=skip).",)
+
+
 class MissingInput(DynaclrError):
     """A stage needs the result of another stage that has not been run.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
-from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
+from napari_dynaclr.core.errors import EmptyFrame, InvalidInput, UnreadablePixels
 from napari_dynaclr.core.multiscale import Multiscale, first_line, ome_attributes
 
 if TYPE_CHECKING:
@@ -299,12 +299,11 @@ class Fov:
 
         Raises
         ------
-        InvalidInput
+        EmptyFrame
             Always.
         """
-        raise InvalidInput(
-            f"FOV {self.name}, channel {channel}, time point {t} holds nothing but {what}: "
-            "restore the frame, or leave it out with empty_frames=skip where the method offers it."
+        raise EmptyFrame(
+            f"FOV {self.name}, channel {channel}, time point {t} holds nothing but {what}"
         )
 
 

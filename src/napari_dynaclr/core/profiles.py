@@ -101,7 +101,7 @@ class ProfileParams(Params):
     controls: str = Field(
         "",
         title="Control condition",
-        description="The condition that profiles are scaled to with standardize=controls.",
+        description="The condition that profiles are scaled to, if that is the controls.",
         json_schema_extra={"advanced": True},
     )
     field_order: Literal["auto", "rows", "snake"] = Field(
@@ -157,7 +157,9 @@ class ProfileParams(Params):
         return self.model_copy(update={name: one.default for name, one in shared.items()})
 
 
-def read_profile(dataset: Dataset, name: str, level: Level) -> ad.AnnData:
+def read_profile(
+    dataset: Dataset, name: str, level: Literal["field", "well_time", "well"]
+) -> ad.AnnData:
     """Read the profiles of a dataset that are up to date.
 
     Parameters
@@ -167,12 +169,13 @@ def read_profile(dataset: Dataset, name: str, level: Level) -> ad.AnnData:
     name
         Of the profile.
     level
-        One of :data:`LEVELS`.
+        One of :data:`LEVELS`; conditions are never of some FOVs only.
 
     Returns
     -------
     anndata.AnnData
-        A row per profile: all that the profile holds, of further plates too.
+        A row per profile: all that the profile holds, of further plates too. Where only some
+        of the FOVs that were profiled are chosen, the rows of these.
 
     Raises
     ------
@@ -180,14 +183,38 @@ def read_profile(dataset: Dataset, name: str, level: Level) -> ad.AnnData:
         If a FOV has not been profiled, or its vectors or those of a further plate are out of
         date.
     InvalidInput
-        If there is no such level.
+        If a well is to be taken of which only some fields are chosen.
     """
     for fov in dataset.fovs:
         dataset.workspace.require(f"profiles.{name}", fov, f"profile '{name}'", "profile")
     found = dataset.workspace.profiles(name, level)
     for plate in outdated_plates(found):
         raise MissingInput(f"profile '{name}' (of plate {plate})", "profile", old=True)
-    return found
+    fields = found if level == "field" else dataset.workspace.profiles(name, "field")
+    chosen = _chosen(dataset, profile_rows(fields), profile_rows(found), level)
+    return found if chosen is None else found[chosen].copy()
+
+
+def _chosen(
+    dataset: Dataset, fields: pd.DataFrame, rows: pd.DataFrame, level: str
+) -> NDArray[np.bool_] | None:
+    """Say which profiles are of the FOVs of a dataset; None where it has all that are profiled."""
+    plate = plate_name(dataset)
+    here = fields[fields["plate"] == plate]
+    left_out = here[~here["fov_name"].isin(dataset.fov_names)]
+    if left_out.empty:
+        return None
+    mine = rows["plate"] == plate
+    if level == "field":
+        return (mine & rows["fov_name"].isin(dataset.fov_names)).to_numpy(bool)
+    cut = left_out[left_out["well"].isin(dataset.wells)]
+    if len(cut):
+        raise InvalidInput(
+            f"The profile of well {cut['well'].iloc[0]} is of all its fields, and FOV "
+            f"{cut['fov_name'].iloc[0]} was not chosen: choose whole wells, or compare fields "
+            "(level=field)."
+        )
+    return (mine & rows["well"].isin(dataset.wells)).to_numpy(bool)
 
 
 def made_of(plates: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
@@ -241,7 +268,7 @@ def refuse_aligned(profile: ad.AnnData, name: str) -> None:
     if bool(profile.uns["aligned"]):
         raise InvalidInput(
             f"Profile '{name}' was aligned between plates, which shows each well the answers of "
-            "the others: evaluate one made with alpha=1."
+            "the others: evaluate one that was not (profile --alpha 1)."
         )
 
 

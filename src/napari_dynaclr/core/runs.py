@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from napari_dynaclr.core.errors import Cancelled, InvalidInput, storage_errors
-from napari_dynaclr.core.workspace import ELSEWHERE, now
+from napari_dynaclr.core.errors import Cancelled, EmptyFrame, InvalidInput, storage_errors
+from napari_dynaclr.core.ledger import now
+from napari_dynaclr.core.workspace import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -130,6 +131,8 @@ def recorded(
         status = "cancelled"
         raise
     except Exception as error:
+        if isinstance(error, EmptyFrame) and "empty_frames" in type(params).model_fields:
+            error.offer_to_skip()
         entry["error"] = f"{type(error).__name__}: {error}"
         raise
     finally:

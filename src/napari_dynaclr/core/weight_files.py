@@ -40,7 +40,7 @@ def weight_kind(path: Path) -> WeightKind:
         If it is no file of weights, or there is none.
     """
     if not path.is_file():
-        raise InvalidInput(f"{path} is no file: check the path of the weights.")
+        raise InvalidInput(f"There is no weights file {path}: check the path.")
     with path.open("rb") as file:
         head = file.read(16)
     if head.startswith(b"PK\x03\x04"):
@@ -164,5 +164,5 @@ def sha256(path: Path, job: Job | None = None) -> str:
                 job.check()
                 found.update(block)
     except (FileNotFoundError, IsADirectoryError):
-        raise InvalidInput(f"{path} is no file: check the path of the weights.") from None
+        raise InvalidInput(f"There is no weights file {path}: check the path.") from None
     return found.hexdigest()

@@ -18,8 +18,8 @@ from napari_dynaclr.core.atomic import write_text
 from napari_dynaclr.core.download import download, load_pooch
 from napari_dynaclr.core.errors import InvalidInput, storage_errors
 from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.ledger import now
 from napari_dynaclr.core.weight_files import check_whole, sha256
-from napari_dynaclr.core.workspace import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,18 +10,14 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from napari_dynaclr.core.atomic import recover_folder, remove, write_text
+from napari_dynaclr.core.atomic import recover_folder, write_text
 from napari_dynaclr.core.errors import InvalidInput, MissingInput, storage_errors
 from napari_dynaclr.core.fov import Fov
+from napari_dynaclr.core.ledger import Ledger, now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import anndata as ad
@@ -29,16 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-AHEAD = "ahead"
-"""Stands for corrections that have never been written into the tracks."""
-
 ELSEWHERE = "choose another folder with --workspace"
 """What to do where the workspace cannot be written to."""
-
-
-def now() -> str:
-    """UTC time to the second, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _is_read_only(path: Path) -> bool:
@@ -46,7 +34,7 @@ def _is_read_only(path: Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-class Workspace:
+class Workspace(Ledger):
     """Results of one dataset on disk.
 
     Parameters
@@ -58,7 +46,7 @@ class Workspace:
     """
 
     def __init__(self, path: Path, source: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.source = source
         self._check_format()
 
@@ -106,204 +94,6 @@ class Workspace:
                 write_text(file, json.dumps(about, indent=2) + "\n")
             if not os.access(self.path, os.W_OK):
                 raise OSError(errno.EROFS if _is_read_only(self.path) else errno.EACCES, "refused")
-
-    def lock(self) -> FileLock:
-        """Lock for the few files that several processes of a cluster share."""
-        locks = self.path / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(locks / "plates")
-
-    # -- what is complete -------------------------------------------------
-
-    def _ledger(self, result: str, fov: Fov) -> Path:
-        return self.path / "progress" / result / f"{fov.file_name}.json"
-
-    def key(self, result: str, fov: Fov) -> str | None:
-        """Return what the complete result of a FOV was made from, or None.
-
-        Parameters
-        ----------
-        result
-            Name of the result, such as "tracks" or "embeddings.features".
-        fov
-            The FOV.
-        """
-        entry = self._entry(result, fov)
-        return str(entry["key"]) if "key" in entry else None
-
-    def finished(self, result: str, fov: Fov) -> str:
-        """Return when the result of a FOV was published, UTC, or "" if it is not there."""
-        return str(self._entry(result, fov).get("finished", ""))
-
-    def _entry(self, result: str, fov: Fov) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self._ledger(result, fov).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return {}
-
-    def outdated(self, result: str, fov: Fov) -> bool:
-        """Whether a result was made from another earlier result than is there now."""
-        return any(
-            self.key(name, fov) != key or self.outdated(name, fov)
-            for name, key in self.made_from(result, fov).items()
-        )
-
-    def made_from(self, result: str, fov: Fov) -> dict[str, str]:
-        """Keys of the earlier results that the result of a FOV was made from, by name."""
-        return dict(self._entry(result, fov).get("inputs", {}))
-
-    def require(self, result: str, fov: Fov, what: str, made_by: str) -> str:
-        """Return :meth:`key` of an input.
-
-        Raises
-        ------
-        MissingInput
-            If that result is not there, or an earlier stage has been run again since; of
-            tracks, also if corrections made since are not in them yet.
-        """
-        key = self.key(result, fov)
-        if key is None:
-            raise MissingInput(what, made_by, fov.name)
-        if self.outdated(result, fov):
-            raise MissingInput(what, made_by, fov.name, old=True)
-        if result == "tracks" and self.behind(fov):
-            raise MissingInput(what, "correct", fov.name, behind=True)
-        return key
-
-    def mark_complete(
-        self, result: str, fov: Fov, key: str, inputs: dict[str, str] | None = None
-    ) -> None:
-        """Record that the result of a FOV is published.
-
-        Parameters
-        ----------
-        result, fov
-            What is complete.
-        key
-            From :func:`~napari_dynaclr.core.runs.result_key`.
-        inputs
-            Keys of the earlier results of the same FOV that it was made from.
-        """
-        entry = {"key": key, "inputs": inputs or {}, "finished": now()}
-        write_text(self._ledger(result, fov), json.dumps(entry, indent=2) + "\n")
-
-    def amend(self, result: str, fov: Fov, **facts: object) -> None:
-        """Note facts of a published result, which is then as new; a None takes a fact away.
-
-        Parameters
-        ----------
-        result, fov
-            What is complete.
-        **facts
-            By name; what JSON can hold.
-        """
-        entry = {**self._entry(result, fov), **facts, "finished": now()}
-        entry = {name: fact for name, fact in entry.items() if fact is not None}
-        write_text(self._ledger(result, fov), json.dumps(entry, indent=2) + "\n")
-
-    def edited(self, result: str, fov: Fov) -> bool:
-        """Whether cells were taken from a result, or are missing in it, since it was made."""
-        return bool(self._entry(result, fov).get("edited"))
-
-    # -- corrections of tracks ---------------------------------------------
-
-    def _heads(self, fov: Fov) -> Path:
-        return self.path / "progress" / "tracks" / f"{fov.file_name}.corrected.json"
-
-    def heads(self, fov: Fov) -> dict[str, str]:
-        """Which corrections the tracks of a FOV should have, by the key of the tracks.
-
-        A digest of them; :data:`AHEAD` where there are others than were ever written.
-        """
-        try:
-            return dict(json.loads(self._heads(fov).read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return {}
-
-    def set_head(self, fov: Fov, key: str, digest: str) -> None:
-        """Note which corrections the tracks under a key should have."""
-        heads = self.heads(fov)
-        if heads.get(key) != digest:
-            write_text(self._heads(fov), json.dumps({**heads, key: digest}, indent=2) + "\n")
-
-    def corrected(self, fov: Fov) -> str:
-        """Digest of the corrections that are in the tracks of a FOV; "" if there are none."""
-        return str(self._entry("tracks", fov).get("corrections", ""))
-
-    def behind(self, fov: Fov) -> bool:
-        """Whether the tracks of a FOV lack corrections that were made, or have some undone."""
-        head = self.heads(fov).get(self.key("tracks", fov) or "")
-        return head is not None and head != self.corrected(fov)
-
-    @contextmanager
-    def claim(self, result: str, fov: Fov) -> Iterator[None]:
-        """Keep other processes from the same result of the same FOV.
-
-        Raises
-        ------
-        InvalidInput
-            If another process is at work on it.
-        """
-        busy = (
-            f"Another process is working on the {result} of FOV {fov.name}: wait for it, or "
-            "give every process FOVs of its own with --fov."
-        )
-        with self._held(f"{result}.{fov.file_name}", busy):
-            yield
-
-    @contextmanager
-    def claim_training(self, name: str) -> Iterator[None]:
-        """Keep other processes from training a network of the same name.
-
-        Raises
-        ------
-        InvalidInput
-            If another process is at work on it.
-        """
-        busy = f"Another process is training '{name}': wait for it, or choose another name."
-        with self._held(f"weights.{name}", busy):
-            yield
-
-    @contextmanager
-    def _held(self, name: str, busy: str) -> Iterator[None]:
-        locks = self.path / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / name, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise InvalidInput(busy) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def forget(self, pattern: str, fov: Fov) -> None:
-        """Mark results of a FOV as not there, because what they were kept in was replaced."""
-        for file in (self.path / "progress").glob(f"{pattern}/{fov.file_name}.json"):
-            file.unlink()
-
-    def partial(self, result: str, fov: Fov, key: str) -> Path:
-        """Folder for the unfinished result of a FOV.
-
-        What an earlier, interrupted run left there under the same key is kept;
-        anything else is cleared away.
-        """
-        folder = self._partial(result, fov)
-        stamp = folder / "key"
-        if not stamp.exists() or stamp.read_text(encoding="utf-8") != key:
-            remove(folder)
-            write_text(stamp, key)
-        return folder
-
-    def tidy(self, result: str, fov: Fov) -> None:
-        """Remove what a run that was killed after its last step left of a complete result."""
-        left = self._partial(result, fov)
-        if left.exists():
-            remove(left)
-
-    def _partial(self, result: str, fov: Fov) -> Path:
-        return self.path / ".partial" / result / fov.file_name
 
     # -- where things are -------------------------------------------------
 
@@ -405,6 +195,10 @@ class Workspace:
     def events_csv(self, name: str, fov: Fov) -> Path:
         """Table of the likely events of a FOV."""
         return self.path / "events" / name / f"{fov.file_name}.csv"
+
+    def backwards_csv(self, name: str, fov: Fov) -> Path:
+        """Table of what a search for events would find in a FOV, were it played backwards."""
+        return self.path / "events" / name / "backwards" / f"{fov.file_name}.csv"
 
     def events(self, name: str, fov: Fov) -> pd.DataFrame:
         """Likely events of a FOV, the likeliest first.

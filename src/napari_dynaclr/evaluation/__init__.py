@@ -35,7 +35,8 @@ def evaluate(
     pandas.DataFrame
         A table of the method's own; also written to ``evaluation/<method>.csv``. Methods
         that draw leave ``evaluation/<method>.png`` beside it, those with further tables
-        ``evaluation/<method>-<name>.csv``.
+        ``evaluation/<method>-<name>.csv``. Of likely events and profiles, the names of the files
+        say what was measured, too, as in ``evaluation/retrieval-features-well.csv``.
 
     Raises
     ------
@@ -47,14 +48,16 @@ def evaluate(
 
     job = job or Job()
     method, params = resolve("evaluate", params)
-    with recorded(dataset, method, params):
+    with recorded(dataset, method, params) as entry:
         report: Report = method.load().measure(dataset, params, job)
-        file = dataset.workspace.evaluation(method.name)
+        title = f"{method.name}{'-' * bool(report.of)}{report.of}"
+        file = dataset.workspace.evaluation(title)
+        entry["table"] = file.name
         write_csv(file, report.table)
         for name, table in report.more.items():
-            write_csv(file.with_name(f"{method.name}-{name}.csv"), table)
+            write_csv(file.with_name(f"{title}-{name}.csv"), table)
         for name, figure in report.pictures.items():
             job.report("draw")
-            picture = file.with_name(f"{method.name}{'-' * bool(name)}{name}.png")
+            picture = file.with_name(f"{title}{'-' * bool(name)}{name}.png")
             job.note(f"Picture: {save_figure(figure, picture)}.")
     return report.table

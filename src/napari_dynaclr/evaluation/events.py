@@ -169,7 +169,8 @@ def measure(dataset: Dataset, params: EventsScoreParams, job: Job) -> Report:
     about = ranked[["fov_name", "t", "z", "y", "x", "score"]]
     ranks = pd.concat([curve, about], axis=1)
     picture = draw_events(curve, values["chance_places"], values["chance_cells"], params.first)
-    return Report(table, {"": picture}, {"ranks": ranks})
+    against = "truth" if params.truth else params.known
+    return Report(table, {"": picture}, {"ranks": ranks}, of=f"{params.events}-{against}")
 
 
 def _frames(fov: Fov, minutes: float) -> float:

@@ -131,7 +131,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
     if not questions:
         raise InvalidInput(
             "There is nothing to be told apart: rows and columns need two wells each, places in "
-            "the well several fields, and plates another plate (profile it with also)."
+            "the well several fields, and plates another plate (profile --also)."
         )
     table = []
     for question in job.track(questions, "predict"):
@@ -166,7 +166,7 @@ def measure(dataset: Dataset, params: NuisanceParams, job: Job) -> Report:
     if not table:
         raise InvalidInput("There are too few wells to learn from some and to ask about others.")
     found = pd.DataFrame(table)
-    return Report(found, {"": _draw(found)})
+    return Report(found, {"": _draw(found)}, of=params.profile)
 
 
 def _fields(

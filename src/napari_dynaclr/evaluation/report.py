@@ -22,8 +22,12 @@ class Report:
         Pictures by what they show; an empty name for the one that stands for all.
     more
         Further tables by what they show.
+    of
+        What was measured, where there can be several: its files are named after it, so that
+        measures of different things are kept beside each other.
     """
 
     table: pd.DataFrame
     pictures: dict[str, Figure] = field(default_factory=dict)
     more: dict[str, pd.DataFrame] = field(default_factory=dict)
+    of: str = ""

@@ -22,6 +22,7 @@ from napari_dynaclr.evaluation.retrieving import (
     shuffled,
     vote,
 )
+from napari_dynaclr.evaluation.wording import retrieval_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,8 +136,18 @@ def measure(dataset: Dataset, params: RetrievalParams, job: Job) -> Report:
         answers.append(_answers(split, found, said, rows, names))
     assert first is not None
     table = pd.concat(tables, ignore_index=True)
+    for line in retrieval_words(table, params.level):
+        job.note(line)
+    job.note(
+        "Chance is what comes of conditions given to wells at random, and p how often that does as "
+        "well. mean_average_precision is 1 where all replicates come before all others; "
+        "chance_precision is that of a random order."
+    )
     return Report(
-        table, {"": _draw(table, *first, names)}, {"answers": pd.concat(answers, ignore_index=True)}
+        table,
+        {"": _draw(table, *first, names)},
+        {"answers": pd.concat(answers, ignore_index=True)},
+        of=f"{params.profile}-{params.level}",
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.errors import DynaclrError, InvalidInput
+from napari_dynaclr.core.naming import by_titles
 from napari_dynaclr.core.registry import find_method, methods, resolve
 from napari_dynaclr.gui.layers import STAIN
 from napari_dynaclr.gui.runner import RunState
@@ -79,7 +80,11 @@ class Running:
             if method.extra == "torch":
                 load_triton()
             bench.correcting.write_first(dataset, fovs, job)
-            return method.verb()(dataset.select(fovs), params, job)
+            try:
+                return method.verb()(dataset.select(fovs), params, job)
+            except DynaclrError as error:
+                error.args = (by_titles(str(error), type(params)),)
+                raise
 
         self.notes.pop(stage, None)
         run = bench.runner.start_stage(stage, work, then)
@@ -89,9 +94,10 @@ class Running:
 
         def ended() -> None:
             finished = run.state is RunState.FINISHED
+            notes = [by_titles(note, type(params)) for note in run.job.notes]
             if bench.is_open(dataset):
-                self.notes[stage] = list(run.job.notes)
-            for note in run.job.notes:
+                self.notes[stage] = notes
+            for note in notes:
                 self._session.say(note)
             self.ended(stage, dataset, _embedding(method, params) if finished else "")
 

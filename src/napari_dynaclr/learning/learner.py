@@ -150,6 +150,7 @@ class Learner(pl.LightningModule):
         self._spent = 0.0
         self._least = math.inf
         self._losses: list[Tensor] = []
+        self._rate = 0.0
         self._generator: torch.Generator | None = None
         self._began = self._reported = time.monotonic()
         self._first_step = 0
@@ -186,6 +187,7 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Any, _index: int) -> Tensor:
         """Compute the loss of a batch."""
         assert self._generator is not None
+        self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         loss = self.loss(batch, self._generator)
         self._losses.append(loss.detach())
         return loss
@@ -253,7 +255,7 @@ class Learner(pl.LightningModule):
         values |= measured.values
         require_finite(values)
         self.model.train()
-        values["learning_rate"] = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        values["learning_rate"] = self._rate  # of the last batch: by now the next one's is set
         values["seconds"] = round(self._elapsed(), 3)
         for name, value in values.items():
             if name != "seconds":

@@ -70,7 +70,7 @@ def profile(dataset: Dataset, params: Params | None = None, job: Job | None = No
         if not params.conditions and not (workspace.path / FILE).exists():
             job.note(
                 "There is no table of conditions, so that each row of the plate counts as one: "
-                "name a table with conditions."
+                "name a table with conditions=."
             )
         keys: list[str] = []
         profilers: list[Profiler] = []

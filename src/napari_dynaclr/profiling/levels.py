@@ -44,12 +44,12 @@ def check_plates(plates: Sequence[Dataset], params: ProfileParams) -> None:
         on plates that are to be, or a well cannot be concatenated.
     """
     if params.standardize == "controls" and not params.controls:
-        raise InvalidInput("Which condition are the controls? Name it with controls.")
+        raise InvalidInput("Which condition are the controls? Name it with controls=.")
     if params.alpha < 1.0:
         if len(plates) < 2:
             raise InvalidInput(
                 "Alignment pulls the same well of several plates together, and there is one "
-                "plate: name others with also, or leave alpha at 1."
+                "plate: name others with also=, or leave it at alpha=1."
             )
         _check_layout(plates, params)
     if params.across_fields == "concatenate":
@@ -65,7 +65,7 @@ def _check_layout(plates: Sequence[Dataset], params: ProfileParams) -> None:
                 raise InvalidInput(
                     f"Well {well} is '{before}' on {name} and '{condition}' on "
                     f"{plate_name(plate)}: plates of different layout cannot be aligned. "
-                    "Leave alpha at 1."
+                    "Leave it at alpha=1."
                 )
 
 

@@ -70,7 +70,7 @@ def standardize(fields: Profiles, how: str, controls: str) -> Profiles:
                 known = ", ".join(sorted({str(one) for one in held} - {""})) or "none"
                 raise InvalidInput(
                     f"Plate {plate} has fewer than two fields and times of the control condition "
-                    f"'{controls}': its conditions are {known}. Name one with controls."
+                    f"'{controls}': its conditions are {known}. Name one with controls=."
                 )
         vectors[rows] = _scaled(fields.vectors[rows], fields.vectors[usual])
     return Profiles(vectors, fields.obs, fields.names)

@@ -60,6 +60,7 @@ def simulate(
         If the job was cancelled; what is finished is kept for the next run.
     """
     # Here, since iohub takes seconds to import and a form needs the settings only.
+    from napari_dynaclr.core.conditions import FILE as CONDITIONS
     from napari_dynaclr.sample.plate import PartialPlate
     from napari_dynaclr.sample.simulation import fill
 
@@ -76,4 +77,7 @@ def simulate(
             fill(partial, job)
         job.check()
         partial.finish()
+    truth = partial.truth_target
+    listed = f"; which well is under which condition is in {truth / CONDITIONS}"
+    job.note(f"The truth is in {truth}{listed if layout.conditions else ''}.")
     return target

@@ -130,7 +130,7 @@ class ArrowMaps:
         ((_, frame),) = saved.frames(saved.channels, [t], allow_empty=True, slices=here)
         plane = frame[:, 0]
         if kind == ATTRIBUTION:
-            attribution: NDArray[Any] = plane[0]
+            attribution: NDArray[Any] = plane[0].clip(0)  # below, what tells the other order
             return attribution
         from napari_dynaclr.embedding.tap.colours import pca_colours
 

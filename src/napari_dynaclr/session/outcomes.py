@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from napari_dynaclr.evaluation.wording import retrieval_words
 
+if TYPE_CHECKING:
     from napari_dynaclr.core.dataset import Dataset
 
 RETRIEVAL, NUISANCE = "retrieval", "nuisance"
@@ -49,22 +49,7 @@ class Outcome:
         """Say what it means, a sentence each."""
         if self.method == NUISANCE:
             return [str(one) for one in self.table["meaning"]]
-        said = []
-        for row in self.table[self.table["condition"] == "all"].to_dict("records"):
-            better = "better than" if row["p"] <= 0.05 else "not clearly better than"
-            text = (
-                f"{str(row['split']).capitalize()}: the condition is told right for "
-                f"{row['accuracy']:.0%} of {int(row['queries'])} {self._queries(row)}, {better} "
-                f"chance ({row['chance']:.0%}, p = {row['p']:.2g})."
-            )
-            said.append(text)
-        return said
-
-    def _queries(self, row: Mapping[Any, Any]) -> str:
-        if self.level == "well":
-            return "wells"
-        what = "fields" if self.level == "field" else "wells and times"
-        return f"{what} in {int(row['wells'])} wells"
+        return retrieval_words(self.table, self.level)
 
     def bars(self) -> pd.DataFrame:
         """Return what to draw: ``name``, ``score``, ``chance`` and whether it ``tells``."""
@@ -87,7 +72,7 @@ class Outcome:
 def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
     """Read what the last test of a profile came to.
 
-    None if it was not tested, or not last, or if the profile was made anew since.
+    None if it was not tested, or in some of its FOVs only, or if the profile was made anew since.
 
     Parameters
     ----------
@@ -104,17 +89,22 @@ def last_test(dataset: Dataset, method: str, profile: str) -> Outcome | None:
         for run in workspace.runs()
         if (run.get("stage"), run.get("method"), run.get("status"))
         == ("evaluate", method, "finished")
+        and dict(run.get("params", {})).get("profile") == profile
     ]
-    if not runs or dict(runs[-1].get("params", {})).get("profile") != profile:
+    if not runs:
         return None
-    result, began = f"profiles.{profile}", str(runs[-1].get("started", ""))
+    result, last = f"profiles.{profile}", runs[-1]
+    began, tested = str(last.get("started", "")), set(last.get("fovs", ()))
     for fov in dataset.fovs:
-        if workspace.finished(result, fov) > began or workspace.outdated(result, fov):
+        finished = workspace.finished(result, fov)
+        if finished > began or workspace.outdated(result, fov):
+            return None
+        if finished and fov.name not in tested:
             return None
     try:
-        table = pd.read_csv(workspace.evaluation(method))
+        table = pd.read_csv(workspace.path / "evaluation" / str(last.get("table", "")))
     except (OSError, ValueError):
         return None
     if not len(table) or not _NEEDED[method] <= set(table):
         return None
-    return Outcome.of(method, dict(runs[-1]["params"]), table)
+    return Outcome.of(method, dict(last["params"]), table)

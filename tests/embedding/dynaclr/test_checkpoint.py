@@ -183,7 +183,7 @@ def bad_files(network, tmp_path_factory):
         ("more.pt", "it also has 'extra.weight'"),
         ("size.pt", "it has in another size 'projection.4.bias'"),
         ("nan.pt", "NaN or infinite"),
-        ("absent.pt", "is no file: check the path"),
+        ("absent.pt", "There is no weights file"),
     ],
 )
 def test_a_bad_file_is_one_line_and_runs_no_code(bad_files, tmp_path, monkeypatch, name, message):

@@ -213,7 +213,7 @@ def test_the_sample_has_an_encoder_of_its_own_that_needs_no_download(one, tmp_pa
         ({"z_start": 4}, "has 1 slices, too few for 1 from slice 4 on: set z_start to 0 or less"),
         ({"normalization": ("none",) * 3}, "3 normalisations for 2 channels: give one for all"),
         ({"weights": ""}, "Name a weights file, or choose a published encoder"),
-        ({"weights": "absent.pt"}, "absent.pt is no file"),
+        ({"weights": "absent.pt"}, "There is no weights file absent.pt"),
         ({"device": "mps"}, "Device 'mps' is not available"),
     ],
 )

@@ -99,3 +99,22 @@ def test_files_of_others_are_refused(network, tmp_path):
     save_weights(path, network, {**about, **recipe, "side": 64})
     with pytest.raises(InvalidInput, match="in another size"):
         load_profiler(path)
+
+
+def test_channels_are_seen_evenly_once_their_images_are_known():
+    torch.manual_seed(0)
+    network = ProfilerNet(ProfilerConfig("mini", 2, 16, 8)).eval()
+    images = torch.rand(6, 2, 16, 16)
+    scaled = torch.tensor([0.01, 3.0])[:, None, None] * images + 0.2
+    network.standardize(images)
+    before = network.represent(images)
+    network.standardize(scaled)
+    torch.testing.assert_close(network.represent(scaled), before, rtol=1e-3, atol=1e-4)
+    assert {"mean", "deviation"} <= set(network.state_dict())
+
+
+def test_a_channel_that_does_not_vary_can_be_seen():
+    network = ProfilerNet(ProfilerConfig("mini", 1, 16, 8)).eval()
+    images = torch.full((2, 1, 16, 16), 0.5)
+    network.standardize(images)
+    assert torch.isfinite(network.represent(images)).all()

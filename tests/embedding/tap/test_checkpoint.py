@@ -155,7 +155,7 @@ def test_what_the_public_code_cannot_hold_is_not_exported(arrow, network, tmp_pa
 def test_other_weights_are_refused(network, tmp_path):
     path = tmp_path / "other.safetensors"
     save_weights(path, network, {"backbone": "convnext_tiny"})
-    with pytest.raises(InvalidInput, match="is no TAP network: choose one of 'train tap'"):
+    with pytest.raises(InvalidInput, match="is no TAP network: choose one of 'train --method tap'"):
         load_tap(path)
     save_weights(path, network, {"kind": "tap", "maps": "many"})
     with pytest.raises(InvalidInput, match="does not say properly"):
@@ -174,7 +174,7 @@ def test_weights_are_found_by_the_settings(folder, tmp_path):
     assert len(found.sha256) == 64
     with pytest.raises(InvalidInput, match="Name weights of TAP with weights="):
         find_weights(TapSource(preset="none"), Job())
-    with pytest.raises(InvalidInput, match="is no file: check the path"):
+    with pytest.raises(InvalidInput, match="There is no weights file"):
         find_weights(TapSource(weights=str(tmp_path / "nowhere.safetensors")), Job())
 
 
@@ -201,6 +201,9 @@ def test_the_channel_is_that_of_the_training(network, folder, tmp_path):
     assert chosen("Phase", "BF") == "BF"
     with pytest.raises(InvalidInput, match=r"\(it was trained on Phase\) with channel=.*Nuclei"):
         chosen("Phase", "Nuclei", "BF")
+    gone = TapSource(weights=str(tmp_path / "mispelt.safetensors"))
+    with pytest.raises(InvalidInput, match=r"There is no weights file .*mispelt"):
+        choose_channel(Images("Phase", "BF"), gone)
     with pytest.raises(InvalidInput, match="has no channel 'DIC'"):
         chosen("Phase", "Nuclei", channel="DIC")
     with pytest.raises(InvalidInput, match="Choose the channel that TAP is to see with channel="):

@@ -117,7 +117,7 @@ def test_bad_input_is_one_line(movie, params):
     refused("too few for pairs 4 frames apart: set delta_t to 3", delta_t=4)
     refused("has no time point 9", t=9)
     refused("has no channel 'DIC'", channel="DIC")
-    refused("is no file", weights="nowhere.safetensors")
+    refused("There is no weights file", weights="nowhere.safetensors")
 
 
 def test_a_frame_of_zeros_has_maps_too(make_plate, images, params, tmp_path):

@@ -263,7 +263,7 @@ def test_a_published_encoder_is_found_by_name(processed, quick, monkeypatch, tmp
         ({"patch_size": 190, "border": "leave out"}, "choose a smaller patch_size"),
         ({"normalization": ("none",) * 3}, "3 normalisations for 2 channels"),
         ({"balance": "state", "task": "division"}, "No cell has a state of the task 'division'"),
-        ({"start_from": "nowhere.ckpt"}, "is no file"),
+        ({"start_from": "nowhere.ckpt"}, "There is no weights file"),
         ({"also": ("nowhere.zarr",)}, "nowhere.zarr"),
     ],
 )

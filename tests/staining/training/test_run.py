@@ -219,7 +219,7 @@ def test_stop_and_keep_saves_what_was_learned(dataset, quick):
         ({"patch_size": 72}, "does not suit the network: choose a multiple of 16, such as 64"),
         ({"depth": 9}, "takes 9 slices, but there are images with 1: choose a smaller depth"),
         ({"memory": 1e-4}, "too little memory for batches of 4 patches"),
-        ({"start_from": "nowhere.ckpt"}, "is no file"),
+        ({"start_from": "nowhere.ckpt"}, "There is no weights file"),
         ({"also": ("nowhere.zarr",)}, "nowhere.zarr"),
     ],
 )

@@ -189,7 +189,7 @@ def test_weights_of_another_model_are_refused(movie, settings, tmp_path):
     save_file({"a": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(InvalidInput, match="no CELLECT model"):
         track(movie, settings(weights=str(tmp_path / "other.safetensors")))
-    with pytest.raises(InvalidInput, match="is no file"):
+    with pytest.raises(InvalidInput, match="There is no weights file"):
         track(movie, settings(weights=str(tmp_path / "none.safetensors")))
     with pytest.raises(InvalidInput, match="Name a weights file"):
         track(movie, settings(weights="", preset="none", channel="Nuclei"))

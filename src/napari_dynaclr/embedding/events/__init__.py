@@ -6,6 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.core.plate_writer import FovWriter
 from napari_dynaclr.core.registry import resolve
@@ -19,9 +22,9 @@ from napari_dynaclr.core.runs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -88,7 +91,8 @@ class Finder(Protocol):
         Returns
         -------
         numpy.ndarray
-            (Y, X), 0 or more.
+            (Y, X): above 0 where it tells that the first one was earlier, below 0 where it tells
+            the contrary. Swapping the frames must change the sign and nothing else.
         """
 
 
@@ -98,7 +102,10 @@ def find(dataset: Dataset, params: Params | None = None, job: Job | None = None)
     Writes, under ``events/<name>/``, a table of events per FOV (:data:`EVENT_COLUMNS
     <napari_dynaclr.core.tables.EVENT_COLUMNS>`) and ``attribution.zarr``, an OME-Zarr plate of
     float32 maps (T, 1, Z, Y, X) of how much each place tells of the order of the frames at t and
-    a step later; of the last frames, which have no later one, the map is zeros. Asked for, the
+    a step later, below 0 where it tells the contrary; of the last frames, which have no later one,
+    the map is zeros. Places where it is lowest are what would be found, were the movie played
+    backwards: they are listed in ``events/<name>/backwards/`` and say how many events of a score
+    are there by chance. Asked for, the
     representation of every pixel is kept too, in ``features.zarr``. An interrupted FOV goes on
     after its last finished time point. With maps that are there already, and other settings of
     what counts as an event, the network does not run again.
@@ -118,8 +125,9 @@ def find(dataset: Dataset, params: Params | None = None, job: Job | None = None)
     Returns
     -------
     pandas.DataFrame
-        ``fov_name``, :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS` and ``overall_rank``, from 1
-        for the highest score of all FOVs, in that order.
+        ``fov_name``, :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS`; ``overall_rank``, from 1
+        for the highest score of all FOVs, in that order; and ``false_share``, the share that is
+        expected to have no direction in time of this event and all before it.
 
     Raises
     ------
@@ -127,6 +135,8 @@ def find(dataset: Dataset, params: Params | None = None, job: Job | None = None)
         If there are no weights, movies are too short for a pair, or have nothing but empty
         frames.
     """
+    from napari_dynaclr.embedding.events.stopping import advice
+
     job = job or Job()
     method, params = resolve("find", params)
     module = method.load()
@@ -137,7 +147,10 @@ def find(dataset: Dataset, params: Params | None = None, job: Job | None = None)
         run = _Run(dataset, method, params, module.map_params(params), finder)  # type: ignore[arg-type] # of its method
         run.look(job)
         run.pick(job)
-    return all_events(dataset, run.name)
+    found = all_events(dataset, run.name)
+    if len(found):
+        job.note(advice(found["false_share"].to_numpy()))
+    return found
 
 
 def all_events(dataset: Dataset, name: str) -> pd.DataFrame:
@@ -163,13 +176,27 @@ def all_events(dataset: Dataset, name: str) -> pd.DataFrame:
     import pandas as pd
 
     from napari_dynaclr.core.tables import EVENT_COLUMNS
+    from napari_dynaclr.embedding.events.stopping import false_share
 
     tables = [dataset.workspace.events(name, fov).assign(fov_name=fov.name) for fov in dataset.fovs]
     # An empty table would make its columns those of another type.
     found = pd.concat([table for table in tables if len(table)] or tables[:1])
     found = found.sort_values("score", ascending=False, kind="stable", ignore_index=True)
     found["overall_rank"] = range(1, len(found) + 1)
-    return found[["fov_name", *EVENT_COLUMNS, "overall_rank"]]
+    backwards = [_scores(dataset.workspace.backwards_csv(name, fov)) for fov in dataset.fovs]
+    found["false_share"] = false_share(found["score"].to_numpy(), np.concatenate(backwards))
+    return found[["fov_name", *EVENT_COLUMNS, "overall_rank", "false_share"]]
+
+
+def _scores(file: Path) -> NDArray[np.float64]:
+    import pandas as pd
+
+    return pd.read_csv(file)["score"].to_numpy(float)
+
+
+def _publish(writers: Iterable[FovWriter]) -> None:
+    for writer in writers:
+        writer.publish(without=True)
 
 
 def maps_key(
@@ -196,7 +223,8 @@ def maps_key(
         Hashes of its weights.
     """
     stain = stain_inputs(dataset, fov, [channel])
-    return result_key(method, map_params, source_key(fov), *stain.values(), *weights)
+    inputs = (source_key(fov), "both orders", *stain.values(), *weights)
+    return result_key(method, map_params, *inputs)
 
 
 @dataclass(frozen=True)
@@ -249,13 +277,41 @@ class _Run:
             self.finder.step(fov)  # one that is too short is told of before hours of work
         total = len(self.dataset.fovs)
         work = job.track(fovs, "look for events", done=total - len(fovs), total=total)
+        blank: dict[str, list[FovWriter]] = {}
         for fov in claimed(self.dataset.workspace, self.result, work):
             writers = {
                 kind: self._writer(kind, fov, keys[fov.name])
                 for kind in wanted
                 if kind in todo[fov.name]
             }
-            make_maps(fov, self.finder, writers, job)
+            if make_maps(fov, self.finder, writers, job):
+                _publish(writers.values())
+            else:
+                blank[fov.name] = list(writers.values())
+        self._tell_blank(list(blank), job)
+        for name, held in blank.items():
+            with self.dataset.workspace.claim(self.result, self.dataset[name]):
+                _publish(held)
+
+    def _tell_blank(self, names: Sequence[str], job: Job) -> None:
+        """Name FOVs in which nothing is to be seen; refuse them where there are no others.
+
+        Raises
+        ------
+        InvalidInput
+            If that is so in all of them.
+        """
+        if not names:
+            return
+        fov = self.dataset[names[0]]
+        where = f"FOV{'s' * (len(names) > 1)} {', '.join(names)}"
+        nothing = (
+            f"{where}, channel {self.finder.channel(fov)}: no two frames {self.finder.step(fov)} "
+            "apart show anything"
+        )
+        if len(names) == len(self.dataset.fov_names):
+            raise InvalidInput(f"{nothing}. Choose another channel or other FOVs.")
+        job.note(f"{nothing}, and there are no events.")
 
     def _writer(self, kind: str, fov: Fov, key: str) -> FovWriter:
         numbers = range(self.finder.features)
@@ -294,7 +350,10 @@ class _Run:
         work = job.track(todo, "pick events", done=len(done), total=len(self.dataset.fovs))
         for fov in claimed(workspace, self.result, work):
             tracked = "tracks" in inputs[fov.name]
-            table = pick(self.dataset, fov, workspace.plate(maps), self.params, tracked, job)
+            table, backwards = pick(
+                self.dataset, fov, workspace.plate(maps), self.params, tracked, job
+            )
             workspace.forget(self.result, fov)  # void from here on, also if this run is killed
+            write_csv(workspace.backwards_csv(self.name, fov), backwards)
             write_csv(workspace.events_csv(self.name, fov), table)
             workspace.mark_complete(self.result, fov, keys[fov.name], inputs[fov.name])

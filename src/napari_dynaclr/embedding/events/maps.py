@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_dynaclr.core.errors import InvalidInput, UnreadablePixels
+from napari_dynaclr.core.errors import UnreadablePixels
 from napari_dynaclr.core.half import halved
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _MEMORY = 1 << 30
 """Bytes of representations that may wait in memory."""
 
 
-def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: Job) -> None:
-    """Write what is missing of a FOV's maps, and publish them.
+def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: Job) -> bool:
+    """Write what is missing of a FOV's maps; whoever calls publishes them.
 
     Frames are read in order and represented once each, slice by slice. Representations of as many
     frames as a pair is apart wait: in memory if they are small, else on disk. So memory is that of
@@ -45,10 +45,15 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
     job
         Progress and cancelling.
 
+    Returns
+    -------
+    bool
+        Whether any pair of frames shows anything.
+
     Raises
     ------
     InvalidInput
-        If the movie is too short, or no pair of frames shows anything.
+        If the movie is too short.
     """
     frames, step, channel = fov.shape[0], finder.step(fov), finder.channel(fov)
     pairs, features = writers.get("attribution"), writers.get("features")
@@ -89,13 +94,7 @@ def make_maps(fov: Fov, finder: Finder, writers: Mapping[str, FovWriter], job: J
         for t in sorted(firsts - compared):  # the last frames: there is no later one
             _finish(pairs, t, seen=False, unreadable=False)
     _tell(fov, lost, empty, job)
-    if pairs and all(note in (None, EMPTY) for note in pairs.notes):
-        raise InvalidInput(
-            f"FOV {fov.name}, channel {channel}: no two frames {step} apart show anything. Choose "
-            "another channel, or leave this FOV out."
-        )
-    for writer in writers.values():
-        writer.publish(without=True)
+    return not pairs or any(note not in (None, EMPTY) for note in pairs.notes)
 
 
 def _waiting(fov: Fov, finder: Finder, step: int) -> int:

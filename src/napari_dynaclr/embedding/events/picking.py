@@ -112,7 +112,7 @@ class PickingParams(Params):
 
 def pick(
     dataset: Dataset, fov: Fov, plate: Path, params: PickingParams, tracked: bool, job: Job
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Take the events of a FOV from its maps.
 
     Parameters
@@ -130,22 +130,21 @@ def pick(
 
     Returns
     -------
-    pandas.DataFrame
-        :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS`, the highest score first.
+    tuple of pandas.DataFrame
+        :data:`~napari_dynaclr.core.tables.EVENT_COLUMNS`, the highest score first; and ``t``,
+        ``z``, ``y``, ``x``, ``score`` of what would be found, were the movie played backwards.
     """
-    found: list[pd.DataFrame] = []
+    found: tuple[list[pd.DataFrame], list[pd.DataFrame]] = [], []
     depth, flat = fov.shape[1], False
     for t, maps in job.track(_maps(plate / fov.name), f"peaks of {fov.name}", total=fov.shape[0]):
-        places = peaks(maps, fov.scale, params.smoothing, params.radius).assign(t=t)
-        places = places[inside(places, fov.shape[2:], fov.scale, params.border)]
         flat = maps.shape[0] < depth  # of a projection: in the middle, unless a cell is there
-        if flat:
-            places["z"] = (depth - 1) / 2
-        found.append(places[places["score"] >= params.score])
-    table = pd.concat(found, ignore_index=True)
-    minutes = fov.frame_interval / 60 if fov.frame_interval else max(params.window, 1.0)
-    kept = apart(table, fov.scale, minutes, params.radius, params.window, params.count)
-    table = table.iloc[kept].reset_index(drop=True)
+        for some, side in zip(found, (maps, -maps), strict=True):
+            places = peaks(side.clip(0), fov.scale, params.smoothing, params.radius).assign(t=t)
+            places = places[inside(places, fov.shape[2:], fov.scale, params.border)]
+            if flat:
+                places["z"] = (depth - 1) / 2
+            some.append(places[places["score"] >= params.score])
+    table, backwards = (_best(pd.concat(some, ignore_index=True), fov, params) for some in found)
     table["rank"] = np.arange(1, len(table) + 1)
     table["id"] = table["track_id"] = -1
     if tracked and len(table):
@@ -159,7 +158,14 @@ def pick(
         table["track_id"] = table["id"].map(nodes["track_id"]).fillna(-1).astype(np.int64)
         if flat:
             table["z"] = table["id"].map(nodes["z"]).fillna(table["z"])
-    return table[EVENT_COLUMNS]
+    return table[EVENT_COLUMNS], backwards[["t", "z", "y", "x", "score"]]
+
+
+def _best(table: pd.DataFrame, fov: Fov, params: PickingParams) -> pd.DataFrame:
+    """Take the highest places of a FOV, as many as are wanted, each event once."""
+    minutes = fov.frame_interval / 60 if fov.frame_interval else max(params.window, 1.0)
+    kept = apart(table, fov.scale, minutes, params.radius, params.window, params.count)
+    return table.iloc[kept].reset_index(drop=True)
 
 
 def _maps(image: Path) -> Iterator[tuple[int, NDArray[np.float32]]]:

@@ -159,10 +159,10 @@ class TapFinder:
     def attribute(
         self, first: NDArray[np.floating], second: NDArray[np.floating], job: Job
     ) -> NDArray[np.float32]:
-        """Map how much each place tells which of two frames was earlier: (Y, X)."""
-        from napari_dynaclr.embedding.tap.attribution import attribution_of
+        """Map how much each place tells which of two frames was earlier, and which: (Y, X)."""
+        from napari_dynaclr.embedding.tap.attribution import leads_of
 
-        return attribution_of(self._extractor.network, first, second, job)
+        return leads_of(self._extractor.network, first, second, job)
 
     def close(self) -> None:
         """Let go of the network, so that its memory can be released."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from napari_dynaclr.core.profiles import ProfileParams, Profiler
 from napari_dynaclr.core.runs import stain_inputs
@@ -24,6 +25,28 @@ if TYPE_CHECKING:
 
 class FieldsParams(ProfilerSettings, ProfileParams):
     """Settings of profiles of whole fields."""
+
+    name: str = Field(
+        "",
+        title="Name",
+        description="What the profile is kept as; fields if left out.",
+        json_schema_extra={"advanced": True},
+    )
+    empty_frames: Literal["error", "skip"] = Field(
+        "error",
+        title="Empty frames",
+        description="Stop at a frame of nothing but zeros or NaN, or profile it as it is.",
+        json_schema_extra={"advanced": True},
+    )
+    batch_size: int | None = Field(
+        None,
+        title="Batch size",
+        description="Squares of fields computed at a time; found out by memory and time if left "
+        "out.",
+        ge=1,
+        le=4096,
+        json_schema_extra={"advanced": True, "speed_only": True},
+    )
 
     def kept_as(self) -> str:
         """Return its name, that of the method if none is given."""

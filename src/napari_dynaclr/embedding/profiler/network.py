@@ -31,6 +31,9 @@ class ProfilerNet(VisionTransformer):
         Probability that the last block is skipped in training, of the others less.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, config: ProfilerConfig, drop_path: float = 0.0) -> None:
         size = SIZES[config.size]
         super().__init__(
@@ -48,7 +51,25 @@ class ProfilerNet(VisionTransformer):
             dynamic_img_size=True,
         )
         self.config = config
+        # Part of the weights: whoever uses them needs them.
+        self.register_buffer("mean", torch.zeros(config.channels))
+        self.register_buffer("deviation", torch.ones(config.channels))
         self.mask_token = nn.Parameter(torch.zeros(size.width))
+
+    def standardize(self, images: Tensor) -> None:
+        """Remember how bright each channel is, and how much it varies, to see it evenly.
+
+        The paper does not say; DINOv2 does so with the photographs of ImageNet.
+
+        Parameters
+        ----------
+        images
+            That are typical, scaled to 0-1, (N, C, Y, X).
+        """
+        deviation, mean = torch.std_mean(images.float(), dim=(0, 2, 3), correction=0)
+        self.mean.copy_(mean)
+        # A channel that does not vary at all stays as it is.
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
     def tokens(self, images: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See images.
@@ -65,7 +86,8 @@ class ProfilerNet(VisionTransformer):
         tuple
             CLS tokens (B, width), and patch tokens (B, N, width) row by row; normalised.
         """
-        found = self.patch_embed(images)
+        even = (images - self.mean[:, None, None]) / self.deviation[:, None, None]
+        found = self.patch_embed(even)
         if masks is not None:
             found = torch.where(masks[..., None], self.mask_token.to(found.dtype), found)
         found = self.norm(self.blocks(self._pos_embed(found)))

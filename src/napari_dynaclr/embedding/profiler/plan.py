@@ -142,9 +142,9 @@ def _require_unit(recipe: ProfilerRecipe, wanted: Unit) -> None:
     if wanted == "cell":
         raise InvalidInput(
             "The profiler was trained on whole fields: profile with it (profile --method fields), "
-            "or train one on cells (--unit cell)."
+            "or train one on cells (train --method profiler --unit cell)."
         )
     raise InvalidInput(
         "The profiler was trained on patches of cells: embed with it and profile the cells, or "
-        "train one on whole fields (--unit field)."
+        "train one on whole fields (train --method profiler --unit field)."
     )

@@ -106,6 +106,30 @@ def attribution_of(
     numpy.ndarray
         (Y, X).
     """
+    return np.maximum(leads_of(network, first, second, job), 0.0)
+
+
+def leads_of(
+    network: TimeArrowNet,
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    job: Job | None = None,
+) -> NDArray[np.float32]:
+    """Map what each place adds to the network's preference for the order of time.
+
+    Swapping the frames changes nothing but the sign: below 0 is what would be the attribution, were
+    the movie played backwards.
+
+    Parameters
+    ----------
+    network, first, second, job
+        As of :func:`attribution_of`.
+
+    Returns
+    -------
+    numpy.ndarray
+        (Y, X).
+    """
     job = job or Job()
     _, height, width = first.shape
     device = next(network.parameters()).device
@@ -115,14 +139,14 @@ def attribution_of(
         job.check()
         here = slice(start, start + rows)
         pair = np.stack([first[:, here], second[:, here]]).astype(np.float32, copy=False)
-        found[here] = _positive_leads(network, torch.from_numpy(pair).to(device))
+        found[here] = _leads(network, torch.from_numpy(pair).to(device))
     return found
 
 
-def _positive_leads(network: TimeArrowNet, z: torch.Tensor) -> NDArray[np.float32]:
+def _leads(network: TimeArrowNet, z: torch.Tensor) -> NDArray[np.float32]:
     """Return (h, w) of representations (2, features, h, w), some rows at a time."""
     rows = max(1, _BAND // z.shape[-1])
     with torch.no_grad():
         bands = [network.leads(band[None])[0] for band in z.split(rows, dim=-2)]
-    found: NDArray[np.float32] = torch.cat(bands).clamp_min(0).float().cpu().numpy()
+    found: NDArray[np.float32] = torch.cat(bands).float().cpu().numpy()
     return found

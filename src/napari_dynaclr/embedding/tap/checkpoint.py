@@ -10,7 +10,7 @@ from napari_dynaclr.embedding.tap.architecture import TapConfig
 from napari_dynaclr.embedding.tap.folder import load_folder
 from napari_dynaclr.embedding.tap.network import TimeArrowNet
 from napari_dynaclr.embedding.tap.recipe import TapRecipe
-from napari_dynaclr.embedding.tap.source import KIND, is_public
+from napari_dynaclr.embedding.tap.source import KIND, is_public, not_tap
 from napari_dynaclr.learning.checkpoint import read_checkpoint, refuse_mismatch, save_weights
 
 if TYPE_CHECKING:
@@ -58,16 +58,13 @@ def load_tap(path: Path) -> LoadedTap:
         network = load_folder(path)
         told: tuple[str, ...] = (
             f"{path}: {network.config.describe()}, of the public code.",
-            "Such weights do not say what they were trained on: choose channel and delta_t as "
-            "there.",
+            "Such weights do not say what they were trained on: choose the channel and how far "
+            "apart the frames of a pair are as there.",
         )
         return LoadedTap(network, told=told)
     checkpoint = read_checkpoint(path)
     if checkpoint.about.get("kind") != KIND:
-        raise InvalidInput(
-            f"{path} is no TAP network: choose one of 'train tap', or a folder that the public "
-            "TAP code has saved."
-        )
+        raise not_tap(path)
     config = _said_config(path, checkpoint.about)
     network = TimeArrowNet(config)
     refuse_mismatch(path, config.describe(), network.state_dict(), checkpoint.state)

@@ -39,7 +39,7 @@ class TapViewParams(TapSource):
 
     delta_t: int | None = Field(
         None,
-        title="Frames apart",
+        title="Time step (frames)",
         description="Frames from the earlier frame of a pair to the later one; as the network was "
         "trained, if left out.",
         ge=1,

@@ -10,7 +10,7 @@ from pydantic import Field
 from napari_dynaclr.core.channels import named_after
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.params import ComputeParams
-from napari_dynaclr.core.weight_files import about_weights
+from napari_dynaclr.core.weight_files import about_weights, check_whole
 from napari_dynaclr.core.weights import find_preset, get_weights, local_weights
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def choose_channel(fov: Fov, params: TapSource) -> str:
     Raises
     ------
     InvalidInput
-        If there is no such channel, or it is not clear which.
+        If there is no such channel, or it is not clear which; or if there are no such weights.
     """
     if params.channel:
         fov.find(params.channel)
@@ -164,10 +164,23 @@ def choose_channel(fov: Fov, params: TapSource) -> str:
     return found
 
 
+def not_tap(path: Path) -> InvalidInput:
+    """Return the error that says that a file of weights is of another network."""
+    return InvalidInput(
+        f"{path} is no TAP network: choose one of 'train --method tap', or a folder that the "
+        "public TAP code has saved."
+    )
+
+
 def _trained_on(params: TapSource) -> str:
     """Return the channel that weights were trained on, "" where that is not known."""
     if params.weights:
-        return str(about_weights(Path(params.weights).expanduser()).get("source_channel") or "")
+        path = Path(params.weights).expanduser()
+        check_whole(state_file(path))  # lest the channel be told to be what is wrong
+        about = about_weights(path)
+        if about and about.get("kind") != KIND:
+            raise not_tap(path)
+        return str(about.get("source_channel") or "")
     if params.preset == "none":
         return ""
     return str(find_preset(params.preset, "arrow").settings["source_channel"])

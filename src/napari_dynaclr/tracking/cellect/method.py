@@ -169,9 +169,11 @@ def _said_channel(weights: str) -> str:
     """Return the channel that a file of weights says it was trained on."""
     from pathlib import Path
 
-    from napari_dynaclr.core.weight_files import about_weights
+    from napari_dynaclr.core.weight_files import about_weights, check_whole
 
-    return str(about_weights(Path(weights).expanduser()).get("source_channel", ""))
+    path = Path(weights).expanduser()
+    check_whole(path)  # lest the channel be told to be what is wrong
+    return str(about_weights(path).get("source_channel", ""))
 
 
 def _preset(params: CellectParams) -> Preset | None:

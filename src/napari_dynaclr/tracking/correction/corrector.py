@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.ledger import AHEAD
 from napari_dynaclr.core.tables import node_id
-from napari_dynaclr.core.workspace import AHEAD
 from napari_dynaclr.tracking.correction.actions import perform
 from napari_dynaclr.tracking.correction.drawing import ball, corrected_labels
 from napari_dynaclr.tracking.correction.engine import engine_key, method_labels, read_engine

@@ -18,8 +18,8 @@ from napari_dynaclr.core.atomic import (
     write_text,
 )
 from napari_dynaclr.core.job import Job
+from napari_dynaclr.core.ledger import AHEAD
 from napari_dynaclr.core.plate_writer import list_position
-from napari_dynaclr.core.workspace import AHEAD
 from napari_dynaclr.tracking.correction.carrying import carry_predictions, carry_shard
 from napari_dynaclr.tracking.correction.corrector import Corrector
 from napari_dynaclr.tracking.correction.drawing import corrected_labels

@@ -45,9 +45,10 @@ def test_momentum_rises_along_a_cosine_and_the_temperature_first():
     assert momentum_at(0.992, 0.0) == pytest.approx(0.992)
     assert momentum_at(0.992, 0.5) == pytest.approx(0.996)
     assert momentum_at(0.992, 1.0) == 1.0
-    assert [temperature_at(p) for p in (0.0, 0.15, 0.3, 1.0)] == pytest.approx(
+    assert [temperature_at(p, 0.07) for p in (0.0, 0.15, 0.3, 1.0)] == pytest.approx(
         [0.04, 0.055, 0.07, 0.07]
     )
+    assert [temperature_at(p, 0.02) for p in (0.0, 1.0)] == [0.02, 0.02]
 
 
 def test_scores_are_likenesses_to_prototypes_of_what_differs_between_images():

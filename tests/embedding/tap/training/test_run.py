@@ -155,7 +155,7 @@ def test_a_network_is_trained_on_as_it_is_ours_or_of_the_public_code(dataset, qu
         ({"delta_minutes": 600}, "The time step of 20 frames goes beyond the movies"),
         ({"patch_size": 256}, "patch_size = 256: there are images of 192 pixels only"),
         ({"memory": 1e-4}, "too little memory for batches of 4 patches"),
-        ({"start_from": "nowhere.safetensors"}, "is no file"),
+        ({"start_from": "nowhere.safetensors"}, "There is no weights file"),
         ({"start_from": "simulated-tracker"}, "There are no weights 'simulated-tracker'"),
         ({"also": ("nowhere.zarr",)}, "nowhere.zarr"),
     ],

@@ -152,7 +152,7 @@ def test_a_tracker_is_trained_on_as_it_is(dataset, quick):
         ({"patch_size": 256}, "patch_size = 256: there are images of 192 only"),
         ({"depth": 9}, "depth = 9: there are images of 1 only"),
         ({"memory": 1e-4}, "too little memory for batches of 4 patches"),
-        ({"start_from": "nowhere.pth"}, "is no file"),
+        ({"start_from": "nowhere.pth"}, "There is no weights file"),
         ({"also": ("nowhere.zarr",), "truth": ""}, "nowhere.zarr"),
         ({"truth": "nowhere.zarr"}, "nowhere.zarr"),
     ],

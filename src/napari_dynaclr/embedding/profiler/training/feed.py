@@ -268,7 +268,7 @@ def _too_few(units: int, there: int, window: float | None) -> str:
     return (
         f"{units} of {there} images have another one of their well within {window:g} min: local "
         "aggregation needs another field, cell or time point of the same well. Take more FOVs or "
-        "a longer time_window, or do without (--no-local-aggregation)."
+        "a longer time_window, or do without (local_aggregation=False)."
     )
 
 

@@ -30,7 +30,7 @@ _SETTLING = 0.01
 
 @dataclass(frozen=True)
 class Weighing:
-    """How much parts of the loss weigh, and how fast the teacher follows.
+    """How much parts of the loss weigh, how fast the teacher follows, and how sure it is.
 
     Attributes
     ----------
@@ -38,11 +38,14 @@ class Weighing:
         lambda_1 and lambda_2 of sslprofiler.txt, 3.2.1.
     momentum
         What the teacher keeps of its weights at first.
+    temperature
+        Of the teacher, at last.
     """
 
     ibot: float = 1.0
     koleo: float = 0.1
     momentum: float = 0.992
+    temperature: float = 0.07
 
 
 class ProfilerLearner(Learner):
@@ -123,7 +126,8 @@ class ProfilerLearner(Learner):
     def _targets(self, first: Tensor, second: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the teacher makes of images, and of the tokens that are masked."""
         teacher = self.model.teacher
-        temperature = temperature_at(self.progress(self.global_step))
+        progress = self.progress(self.global_step)
+        temperature = temperature_at(progress, self._weighing.temperature)
         with torch.no_grad():
             tokens, patches = teacher.backbone.tokens(torch.cat([first, second]))
             hidden = patches.chunk(2)[1][masks.flatten(1)]

@@ -71,6 +71,21 @@ class ProfilerTrainingParams(TrainingParams):
         lt=1,
         json_schema_extra={"advanced": True},
     )
+    patience: int | None = Field(
+        None,
+        title="Patience (epochs)",
+        description="Has no effect here: a profiler has no validation loss to wait for. Say how "
+        "long to train with epochs or minutes.",
+        ge=1,
+        json_schema_extra={"advanced": True, "left_out": "never", "command_line": True},
+    )
+    also: tuple[str, ...] = Field(
+        (),
+        title="Further datasets",
+        description="Paths of further datasets to learn from, with the same channels and pixels "
+        "of the same size; for a profiler of cells, they have been tracked, too.",
+        json_schema_extra={"advanced": True},
+    )
     unit: Literal["cell", "field"] = Field(
         "cell",
         title="Learn from",
@@ -246,6 +261,15 @@ class ProfilerTrainingParams(TrainingParams):
         description=f"What it keeps of its weights in a step, at first; 1 at last. {_DINOV2}",
         ge=0,
         lt=1,
+        json_schema_extra={"advanced": True},
+    )
+    temperature: float = Field(
+        0.07,
+        title="Temperature of the teacher",
+        description="What it rises to, from 0.04 if that is less: the lower, the surer the teacher "
+        f"is. Short trainings want a low one, lest all images come to score alike. {_DINOV2}",
+        gt=0,
+        le=1,
         json_schema_extra={"advanced": True},
     )
 

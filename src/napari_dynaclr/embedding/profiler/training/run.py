@@ -126,11 +126,14 @@ class ProfilerTraining:
                 job.note(line)
         few = max(min(WATCHED, int(_WATCHED * memory / each)), 1)
         watched = _some(held if len(held) else rows, few, params.seed)
-        watch = Watch(feed.pixels(watched), setting.config.side, job)
+        pixels = feed.pixels(watched)
+        watch = Watch(pixels, setting.config.side, job)
         pair = self._pair()
+        for branch in (pair.student, pair.teacher):
+            branch.backbone.standardize(torch.from_numpy(pixels))
         return ProfilerLearner(
             self._views(),
-            Weighing(params.ibot_weight, params.koleo_weight, params.momentum),
+            Weighing(params.ibot_weight, params.koleo_weight, params.momentum, params.temperature),
             watch,
             pair,
             Rule.of(params, SIZES[params.size].rate),
@@ -191,7 +194,7 @@ class ProfilerTraining:
         """Write the teacher's backbone, as DINOv2 does, and what its user has to know."""
         chosen = ("local_aggregation", "time_window", "crop_scale", "local_crops", "brightness",
                   "contrast", "noise", "elastic", "ibot_weight", "koleo_weight", "prototypes",
-                  "momentum", "seed")  # fmt: skip
+                  "momentum", "temperature", "seed")  # fmt: skip
         trained = {name: getattr(self._params, name) for name in chosen}
         trained["epochs"] = len(learner.figures)
         backbone = learner.model.teacher.backbone

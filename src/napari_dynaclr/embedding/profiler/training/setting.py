@@ -94,7 +94,7 @@ def find_channels(
     else:
         channels = tuple(dyed)
         if free:
-            told = f"Of {', '.join(free)}, train another one (--channel-kind label-free)."
+            told = f"Of {', '.join(free)}, train another one (channel_kind=label-free)."
     if not channels:
         raise InvalidInput(
             f"None of {', '.join(there)} is named as a {params.channel_kind} channel: name the "

@@ -16,8 +16,8 @@ from napari_dynaclr.embedding.profiler.training.heads import Head
 if TYPE_CHECKING:
     from napari_dynaclr.embedding.profiler.architecture import ProfilerConfig
 
-TEMPERATURES = (0.04, 0.07)
-"""Of the teacher: it rises from the one to the other. The paper does not say, DINOv2's."""
+COOLEST = 0.04
+"""Temperature of the teacher at first. The paper does not say, DINOv2's."""
 
 _WARM = 0.3
 """Of the training, in which it rises: 30 of 100 epochs in DINOv2."""
@@ -88,7 +88,15 @@ def momentum_at(start: float, progress: float) -> float:
     return 1 - (1 - start) * (math.cos(math.pi * progress) + 1) / 2
 
 
-def temperature_at(progress: float) -> float:
-    """Return the teacher's temperature, by the progress of the training, 0-1."""
-    low, high = TEMPERATURES
-    return low + (high - low) * min(progress / _WARM, 1.0)
+def temperature_at(progress: float, warmest: float) -> float:
+    """Return the teacher's temperature.
+
+    Parameters
+    ----------
+    progress
+        Of the training, 0-1.
+    warmest
+        What it rises to; one below :data:`COOLEST` stays as it is.
+    """
+    low = min(COOLEST, warmest)
+    return low + (warmest - low) * min(progress / _WARM, 1.0)

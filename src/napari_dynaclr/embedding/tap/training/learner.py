@@ -51,7 +51,7 @@ class TapLearner(Learner):
         **more: Any,
     ) -> None:
         super().__init__(*others, **more)
-        self._augmentation, self._watch, self._channel = augmentation, watch, channel
+        self._augmentation, self.watch, self._channel = augmentation, watch, channel
         self._weight, self._temperature = weight, temperature
 
     def transfer_batch_to_device(
@@ -88,10 +88,10 @@ class TapLearner(Learner):
         Only in the order of time: of the reverse, the network says the reverse.
         """
         values: dict[str, float] = {}
-        for name in self._watch.pairs:
+        for name in self.watch.pairs:
             losses: list[float] = []
             right: list[Tensor] = []
-            for batch in self._watch.batches(name, _CHUNK):
+            for batch in self.watch.batches(name, _CHUNK):
                 pairs = torch.from_numpy(batch).to(self.device).float()
                 labels = torch.full((len(pairs),), FORWARD, device=self.device)
                 loss, logits = self._compare(pairs, labels)
@@ -99,12 +99,12 @@ class TapLearner(Learner):
                 right.append(right_order(logits))
             suffix = "" if name == ANYWHERE else f"_{name}"
             values[f"accuracy{suffix}"] = float(torch.cat(right).mean())
-            if name == ANYWHERE and self._watch.held_out:
+            if name == ANYWHERE and self.watch.held_out:
                 values["validation_loss"] = sum(losses) / len(losses)
         return Measured(values, self._pictures())
 
     def _pictures(self) -> dict[str, NDArray[np.float32]]:
-        first, second = self._watch.shown[:, 0].clip(0, 1)
+        first, second = self.watch.shown[:, 0].clip(0, 1)
         return {self._channel: first, f"{self._channel}, later": second}
 
 

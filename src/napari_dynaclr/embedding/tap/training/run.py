@@ -20,7 +20,12 @@ from napari_dynaclr.embedding.tap.training.augment import TapAugmentation, TapRa
 from napari_dynaclr.embedding.tap.training.feed import Drawing, Feed
 from napari_dynaclr.embedding.tap.training.learner import TapLearner
 from napari_dynaclr.embedding.tap.training.movies import Place, hold_out, require_pairs
-from napari_dynaclr.embedding.tap.training.watch import ANYWHERE, Watch
+from napari_dynaclr.embedding.tap.training.watch import (
+    ANYWHERE,
+    Watch,
+    kept_figures,
+    no_better_than_chance,
+)
 from napari_dynaclr.learning.feed import Share
 from napari_dynaclr.learning.learner import Rule
 from napari_dynaclr.learning.run import room
@@ -182,6 +187,9 @@ class TapTraining:
             stacks=params.stacks,
             pixel_size=place.fov.scale[-1],
         )
+        counts = {name: len(pairs) for name, pairs in learner.watch.pairs.items()}
+        if said_of := no_better_than_chance(kept_figures(learner.figures), counts):
+            self._job.note(said_of)
         said = recipe.model_dump(mode="json")
         save_tap(path, learner.model, {**said, **about, "trained": trained})
 
@@ -231,9 +239,10 @@ def _places(
         else:
             found.append(Place(number, dataset, fov, channel, params.stacks, step))
     if not found:
+        setting = "delta_t" if params.delta_minutes is None else "delta_minutes"
         raise InvalidInput(
             f"The time step of {_step(fovs[0][2], params)} frames goes beyond the movies, which "
-            f"have {longest} frames at most: choose a smaller one."
+            f"have {longest} frames at most: choose a smaller {setting}."
         )
     if left_out:
         job.note(f"Too short for the time step, and left out: {', '.join(left_out)}.")

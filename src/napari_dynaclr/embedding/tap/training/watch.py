@@ -12,7 +12,7 @@ from napari_dynaclr.embedding.tap.training.regions import REGIONS, region_draws
 from napari_dynaclr.learning.feed import stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -102,6 +102,42 @@ class Watch:
         change = np.abs(pairs[:, 1] - pairs[:, 0]).mean((1, 2, 3))
         found: Patches = pairs[int(change.argmax())]
         return found
+
+
+def kept_figures(figures: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the figures of the epoch whose weights are kept: the lowest validation loss, or last.
+
+    Parameters
+    ----------
+    figures
+        Of every epoch, at least one.
+    """
+    return min(reversed(figures), key=lambda one: one.get("validation_loss", 0.0))
+
+
+def no_better_than_chance(figures: Mapping[str, float], counts: Mapping[str, int]) -> str:
+    """Say so if a network has not learned the order of time of anything; "" if it has.
+
+    Parameters
+    ----------
+    figures
+        Accuracies: "accuracy" and, where cells are tracked, "accuracy_division".
+    counts
+        Pairs that they were measured on, by region.
+    """
+    named = {ANYWHERE: "accuracy", "division": "accuracy_division"}
+    found = {name: figures[figure] for name, figure in named.items() if figure in figures}
+    # One in forty guesses would do as well: two standard deviations of the share of right ones.
+    if any(one > 0.5 + 1 / np.sqrt(counts[name]) for name, one in found.items()):
+        return ""
+    divisions = f", {found['division']:.2f} around divisions" if "division" in found else ""
+    return (
+        "The network tells the order of time no better than chance: accuracy "
+        f"{found[ANYWHERE]:.2f}{divisions}, and guesses have 0.50 +- "
+        f"{0.5 / np.sqrt(counts[ANYWHERE]):.2f} on so many pairs. What it finds means nothing yet. "
+        "Train for longer (epochs=, minutes=), or take frames further apart (delta_t), larger or "
+        "smaller patches (patch_size), another channel=, or a movie in which more happens."
+    )
 
 
 class _Wanted:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from napari_dynaclr.learning.params import TrainingParams
+from napari_dynaclr.learning.params import MovieTrainingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_dynaclr.learning.run import Training
 
 
-class CellectTrainingParams(TrainingParams):
+class CellectTrainingParams(MovieTrainingParams):
     """Settings of the training of CELLECT (cellect.txt, Methods, Training and inference)."""
 
     name: str = Field(
@@ -174,27 +174,12 @@ class CellectTrainingParams(TrainingParams):
         description="What the learning rate does after the warm-up: fall to 0, or stay.",
         json_schema_extra={"advanced": True},
     )
-    split: Literal["fov", "well", "time"] = Field(  # type: ignore[assignment]
-        "fov",
-        title="Hold out",
-        description="What is held out for validation: FOVs, whole wells, or the last frames of "
-        "every movie. Where there is one FOV only, its last frames.",
-        json_schema_extra={"advanced": True},
-    )
     also: tuple[str, ...] = Field(
         (),
         title="Further datasets",
         description="Paths of further datasets to learn from; they have been tracked, too, and "
         "have pixels of the same size.",
         json_schema_extra={"advanced": True},
-    )
-    memory: float | None = Field(
-        None,
-        title="Memory (GB)",
-        description="Memory for images. What fits is read once; of more, each frame is read once "
-        "an epoch. A quarter of this computer's if left out.",
-        gt=0,
-        json_schema_extra={"advanced": True, "speed_only": True},
     )
 
     @model_validator(mode="after")
