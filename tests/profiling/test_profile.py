@@ -10,6 +10,7 @@ from napari_dynaclr import Job, open_dataset, profile
 from napari_dynaclr.core.errors import Cancelled, InvalidInput, MissingInput
 from napari_dynaclr.core.profiles import LEVELS, read_profile
 from napari_dynaclr.core.registry import parse
+from napari_dynaclr.profiling.maps import maps
 from napari_dynaclr.session.profiles import profile_names, read_profiles
 
 
@@ -67,6 +68,15 @@ def test_wells_over_time_are_mapped_where_there_are_enough(embedded):
     over_time = dataset.workspace.profiles("mine", "well_time")
     assert over_time.obsm["X_phate"].shape == (32, 2)
     assert "X_phate" not in dataset.workspace.profiles("mine", "well").obsm
+
+
+def test_phate_of_a_hundred_profiles_is_no_line():
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(3, 40))
+    vectors = (centres[np.arange(96) % 3] + rng.normal(size=(96, 40))).astype(np.float32)
+    found = maps(vectors, "phate", Job())["X_phate"]
+    spread = np.linalg.svd(found - found.mean(0), compute_uv=False)
+    assert spread[1] > 0.05 * spread[0], "with 15 neighbours it is a hundredth"
 
 
 def test_conditions_from_a_table_are_kept(embedded, table):

@@ -19,7 +19,11 @@ FEWEST = 30
 
 PHATE draws 12 to 24 profiles of noise as a line: principal components tell the truth then.
 """
-_NEIGHBOURS = {"phate": "knn", "umap": "neighbors"}
+_NEIGHBOURS = {"phate": ("knn", 32, 5), "umap": ("neighbors", 6, 15)}
+"""By map: name of the setting, profiles to each neighbour, and neighbours at most.
+
+With as many as UMAP has, PHATE draws even 100 profiles of several conditions as a line.
+"""
 
 
 def maps(vectors: NDArray[np.float32], kind: str, job: Job) -> dict[str, NDArray[np.float32]]:
@@ -54,7 +58,8 @@ def maps(vectors: NDArray[np.float32], kind: str, job: Job) -> dict[str, NDArray
     found = {"X_pca": _components(matrix, job)}
     if kind != "none" and len(matrix) >= FEWEST:
         method = find_method("project", kind)
-        settings = {_NEIGHBOURS[kind]: int(np.clip(len(matrix) // 6, 3, 15))}
+        setting, share, most = _NEIGHBOURS[kind]
+        settings = {setting: int(np.clip(len(matrix) // share, 3, most))}
         params = method.params_class().parse(settings)
         found[f"X_{kind}"] = method.load().fit(matrix, params, job)
     return found

@@ -15,8 +15,8 @@ from napari_dynaclr.gui.steps.step_widget import StepPanel
 if TYPE_CHECKING:
     from napari import Viewer
 
-_ABOUT = """Finds places where a movie has a direction in time: mostly cells that divide or die.
-Nothing has to be segmented, tracked or annotated for it."""
+_ABOUT = """Finds divisions, deaths and other things that happen one way only. It needs neither
+cells nor labels."""
 
 
 class TimeArrowWidget(QWidget):

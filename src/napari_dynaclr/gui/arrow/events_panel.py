@@ -124,7 +124,7 @@ class EventsPanel(View):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        for part in (top, second, self.table, below, last, self.switch):
+        for part in (top, second, below, last, self.table, self.switch):
             if isinstance(part, QWidget):
                 layout.addWidget(part)
             else:

@@ -52,6 +52,7 @@ EVENT_UM = 14.0
 """Diameter of an event in the image, in um."""
 
 _OPEN, _CURRENT, _REJECTED = "#ffd23f", "#35c9ff", "#a0a0a0"
+_WHITE = np.ones(4)
 _THIN, _THICK = 0.08, 0.13
 """Width of a ring, as a part of its diameter."""
 _SAID = {DIVIDES: ": division", DIVIDES_NOT: ": no division"}
@@ -219,10 +220,11 @@ class Overlays:
                 f"{i + 1}{_SAID.get(verdict, '')}"
                 for (i, _), verdict in zip(here, verdicts, strict=True)
             ],
-            "color": colours,
+            # The colours of states are too dark to be read over an image.
+            "color": np.where(np.array(verdicts)[:, None] != "", _WHITE, colours),
             "size": 13,
             "anchor": "lower_left",
-            "translation": [0, 0, -0.3 * size, 0.72 * size],
+            "translation": [0, 0, -0.3 * size, 0.85 * size],
         }
         layer.scale = space_of(scene.fov)["scale"]
         layer.refresh()

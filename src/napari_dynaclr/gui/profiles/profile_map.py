@@ -64,7 +64,7 @@ class ProfileMapPanel(View):
         self.fit = QPushButton("Fit")
         self.fit.setToolTip("Show all profiles (Home)")
         self.cloud = PointCloud()
-        self.cloud.setMinimumHeight(200)
+        self.cloud.setMinimumHeight(140)
         self.cloud.mode = "pan"
         self.legend = LegendBar()
         self.about, self.made, self.note = QLabel(), QLabel(), QLabel()
