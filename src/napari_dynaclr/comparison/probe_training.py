@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import timm
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
-
-from napari_dynaclr.classification.linear import LinearParams, fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +115,17 @@ def _represent(network: TimeArrowNet, pixels: Tensor) -> Tensor:
 
 
 def linear(bench: Bench, rows: NDArray[np.intp], _seed: int, _end: float, _job: Job) -> Learnt:
-    """Learn a logistic regression on the mean features of both frames (a linear probe)."""
-    labels = np.where(bench.crops.dividing, "dividing", "other")
-    model = fit(bench.pooled[rows], labels[rows], LinearParams(task="division"))
-    tested = bench.pooled[bench.crops.held_out]
-    column = list(model.classes_).index("dividing")
-    return Learnt(model.predict_proba(tested)[:, column], bench.pooled.shape[1] + 1)
+    """Learn a logistic regression on the mean features of both frames (a linear probe).
+
+    Features are standardised by all crops that may be learnt from, which takes no labels: of a few
+    labelled ones, every feature would differ as much as any other.
+    """
+    held_out, dividing = bench.crops.held_out, bench.crops.dividing
+    scale = StandardScaler().fit(bench.pooled[~held_out])
+    model = LogisticRegression(class_weight="balanced", max_iter=5000)
+    model.fit(scale.transform(bench.pooled[rows]), dividing[rows])
+    scores = model.decision_function(scale.transform(bench.pooled[held_out]))
+    return Learnt(scores, bench.pooled.shape[1] + 1)
 
 
 def resnet(bench: Bench, rows: NDArray[np.intp], seed: int, end: float, job: Job) -> Learnt:
