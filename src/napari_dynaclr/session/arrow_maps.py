@@ -30,8 +30,8 @@ class Made:
     Attributes
     ----------
     planes
-        By kind: features as red, green and blue from 0 to 1, (Y, X, 3); attribution, 0 or
-        more, (Y, X).
+        By kind: features as red, green and blue from 0 to 1, (Y, X, 3); attribution,
+        above 0 where this order is told, (Y, X).
     read
         Whether all of them had been saved.
     hindrance
