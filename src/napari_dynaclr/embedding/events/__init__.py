@@ -304,7 +304,8 @@ class _Run:
         if not names:
             return
         fov = self.dataset[names[0]]
-        where = f"FOV{'s' * (len(names) > 1)} {', '.join(names)}"
+        some = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        where = f"FOV{'s' * (len(names) > 1)} {some}"
         nothing = (
             f"{where}, channel {self.finder.channel(fov)}: no two frames {self.finder.step(fov)} "
             "apart show anything"
