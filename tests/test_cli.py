@@ -16,9 +16,10 @@ import pytest
 from commands import PROGRAM, digest, refused, run, strays, succeed
 
 from napari_dynaclr import __version__
+from napari_dynaclr.cli.places import table_place
 from napari_dynaclr.core.annotations import current_annotations
 from napari_dynaclr.core.naming import as_options
-from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES
+from napari_dynaclr.core.registry import COMPOSED, MAKERS, METHODS, STAGES, find_method
 from napari_dynaclr.core.taskbook import write_tasks
 from napari_dynaclr.core.tasks import Task, new_states
 from napari_dynaclr.terminal import show_table
@@ -118,6 +119,29 @@ def test_what_no_cell_has_is_left_blank(capsys):
     lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines()]
     rows = [[cell.strip() for cell in line] for line in lines if line]
     assert rows == [["-1", "", "0.5"], ["2", "7", "1e-09"]]
+
+
+def test_whole_numbers_that_are_not_known_are_left_blank(capsys):
+    unknown = pd.array([3, None], dtype="Int64")
+    show_table(pd.DataFrame({"track_id": unknown, "cells": unknown}))
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    assert [[cell.strip() for cell in line] for line in lines if line] == [["3", "3"], ["", ""]]
+
+
+def test_places_of_tables_are_those_of_the_stage_and_not_of_the_last_run(processed):
+    home = processed.workspace
+    home.record({"stage": "evaluate", "method": "retrieval", "table": "retrieval-mine-well.csv"})
+    home.record({"stage": "embed", "method": "features", "status": "finished"})
+    places = {
+        ("find", "tap"): "events/tap",
+        ("evaluate", "retrieval"): "evaluation/retrieval-mine-well.csv",
+        ("evaluate", "nuisance"): "evaluation",
+        ("profile", "fields"): "profiles/fields",
+    }
+    for (stage, name), place in places.items():
+        method = find_method(stage, name)
+        params = method.params_class().model_construct()
+        assert table_place(method, processed, params) == home.path / place
 
 
 def test_values_given_as_text_reach_the_method(plate, processed):

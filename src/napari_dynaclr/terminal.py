@@ -132,6 +132,10 @@ def show_table(
 
 
 def _cell(name: str, value: object) -> str:
+    import pandas as pd
+
+    if value is pd.NA:  # of whole numbers, which have no NaN; it equals nothing
+        return ""
     if isinstance(value, float):
         return "" if value != value and name in _IDS else f"{value:.4g}"
     return "" if value == -1 and name in _IDS else str(value)

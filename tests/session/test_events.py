@@ -57,6 +57,20 @@ def event_on(session, row, node=-1):
 # -- the list ----------------------------------------------------------------
 
 
+def test_the_share_by_chance_is_of_all_that_are_read_and_of_nothing_less(dataset):
+    write(dataset, FOV, [(1, 0, 0, 0, 0.9, -1), (2, 0, 0, 0, 0.3, -1)])
+    write(dataset, "A/1/0", [(1, 0, 0, 0, 0.6, -1), (3, 0, 0, 0, 0.5, -1)])
+    assert {one.by_chance for one in look(dataset).places} == {None}, "not looked for backwards"
+    home, nothing = dataset.workspace, {"t": [], "z": [], "y": [], "x": [], "score": []}
+    write_csv(home.backwards_csv("tap", dataset[FOV]), pd.DataFrame(nothing))
+    assert [one.by_chance for one in look(dataset).places] == [0.5, 0.5]
+    assert {one.by_chance for one in look(dataset, fovs=(FOV, "A/1/0")).places} == {None}
+    backwards = {name: [0.4] for name in nothing}
+    write_csv(home.backwards_csv("tap", dataset["A/1/0"]), pd.DataFrame(backwards))
+    both = look(dataset, fovs=(FOV, "A/1/0")).places
+    assert [one.by_chance for one in both] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0.5])
+
+
 def test_events_of_several_fovs_are_one_list_the_likeliest_first(dataset):
     dataset.workspace.prepare(dataset.channels)
     write(dataset, "A/1/0", [(1, 0, 5.0, 6.0, 0.5, -1), (2, 0, 7.0, 8.0, 0.1, -1)])

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.registry import Method
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def _stage(stage: str) -> Callable[..., None]:
             params = parse(stage, method, _given(values))
             with terminal_job(name) as job:
                 result = chosen.verb()(opened, params, job)
-        _show(stage, result, opened, params)
+        _show(chosen, result, opened, params)
         if stage == "classify":
             _show_scores(opened, params.model_dump()["task"])
         click.echo(f"{stage}: results in {opened.workspace.path}")
@@ -56,9 +57,9 @@ def _stage(stage: str) -> Callable[..., None]:
     return run
 
 
-def _show(stage: str, result: pd.DataFrame, dataset: Dataset, params: Params) -> None:
+def _show(method: Method, result: pd.DataFrame, dataset: Dataset, params: Params) -> None:
     """Print some rows of a stage's table: the last epochs; of annotations, where and what."""
-    place, total = table_place(stage, dataset, params), len(result)
+    stage, place, total = method.stage, table_place(method, dataset, params), len(result)
     if stage == "profile":
         show_table(wells_of(result), limit=50)
         click.echo(f"{total} profiles of fields, pooled to these wells: {place}")
@@ -140,8 +141,8 @@ def run_command(
         results = run_pipeline(opened, steps, job)
     for stage, result in results.items():
         click.echo(stage)
-        params = next(step.params for step in reversed(steps) if step.method.stage == stage)
-        _show(stage, result, opened, params)
+        last = next(step for step in reversed(steps) if step.method.stage == stage)
+        _show(last.method, result, opened, last.params)
         if stage == "classify":
             for step in steps:
                 if step.method.stage == stage:

@@ -11,15 +11,16 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.params import Params
+    from napari_dynaclr.core.registry import Method
 
 
-def table_place(stage: str, dataset: Dataset, params: Params) -> Path:
+def table_place(method: Method, dataset: Dataset, params: Params) -> Path:
     """Return where the whole table of a stage is that has just run.
 
     Parameters
     ----------
-    stage
-        The verb.
+    method
+        Of the stage.
     dataset
         What it has run on.
     params
@@ -30,12 +31,13 @@ def table_place(stage: str, dataset: Dataset, params: Params) -> Path:
     Path
         A file, or the folder of the files of all FOVs.
     """
-    home, said = dataset.workspace, params.model_dump()
-    last = home.runs()[-1] if home.runs() else {}
-    method = str(last.get("method", ""))
-    name = str(said.get("name") or method)
-    if stage == "evaluate" and last.get("table"):
-        return home.path / "evaluation" / str(last["table"])
+    home, said, stage = dataset.workspace, params.model_dump(), method.stage
+    name = str(said.get("name") or method.name)
+    if stage == "evaluate":
+        for run in reversed(home.runs()):
+            # Others may have come after it: steps of the same pipeline, or other processes.
+            if (run.get("stage"), run.get("method")) == (stage, method.name) and run.get("table"):
+                return home.path / "evaluation" / str(run["table"])
     return {
         "stain": home.plate("stain"),
         "segment": home.plate("segmentation"),

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
+from napari_dynaclr.core.tables import read_csv
 from napari_dynaclr.core.tasks import find_task
 from napari_dynaclr.session.cells import READING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
@@ -45,6 +48,9 @@ class Event:
         How likely, in the method's own unit; higher is likelier.
     id, track
         Node and track of the cell, -1 where the search knew of none.
+    by_chance
+        Share that is expected to have no direction in time, 0-1, of this event and all before it
+        in the list that was read; None where it is not known what is found backwards.
     """
 
     fov_name: str
@@ -53,6 +59,7 @@ class Event:
     score: float
     id: int = -1
     track: int = -1
+    by_chance: float | None = None
 
     @property
     def key(self) -> tuple[str, int, tuple[float, float, float]]:
@@ -133,8 +140,11 @@ def read_events(dataset: Dataset, name: str, fov_names: Sequence[str], job: Job)
     EventList
         The :data:`MOST` likeliest; FOVs without a search that still holds are left out.
     """
+    from napari_dynaclr.embedding.events.stopping import false_share
+
     workspace, result = dataset.workspace, f"events.{name}"
     found: list[Event] = []
+    backwards: list[NDArray[np.float64]] = []
     tracks: dict[str, str] = {}
     missing: list[str] = []
     for fov_name in job.track(fov_names, "read events"):
@@ -149,7 +159,13 @@ def read_events(dataset: Dataset, name: str, fov_names: Sequence[str], job: Job)
             Event(fov_name, int(t), (z, y, x), float(score), int(node), int(track))
             for t, z, y, x, score, node, track in zip(*columns, strict=True)
         ]
+        file = workspace.backwards_csv(name, fov)
+        if file.exists():  # it is not, of searches by earlier versions
+            backwards.append(read_csv(file, "table of events")["score"].to_numpy(float))
     found.sort(key=lambda one: -one.score)  # stable: of equal ones, in their own order
+    if found and len(backwards) == len(tracks):
+        share = false_share(np.array([one.score for one in found]), np.concatenate(backwards))
+        found = [replace(one, by_chance=float(of)) for one, of in zip(found, share, strict=True)]
     return EventList(name, tuple(found[:MOST]), -1, len(found), tracks, tuple(missing))
 
 

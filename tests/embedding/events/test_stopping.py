@@ -42,3 +42,15 @@ def test_a_list_too_short_to_be_sure_says_what_is_known():
     assert advice(np.array([0.25, 0.25, 0.25, 0.25, 0.6])).startswith(
         "Of the first 4 events, about 25% have no direction in time"
     )
+
+
+def test_of_a_handful_nothing_is_said_that_nobody_can_know():
+    for count in (1, 2, 9):
+        scores = np.arange(count, 0, -1.0)
+        said = advice(false_share(scores, np.array([0.5])))
+        assert "too few to tell" in said
+        assert said.startswith("Nothing found in the movie played backwards has a score as high")
+    assert "one event is" in advice(np.array([1.0]))
+    # What is found backwards tells even of a handful, and nothing found tells of ten.
+    assert advice(false_share(np.array([2.0, 1.0]), np.array([3.0]))).startswith("No score is")
+    assert advice(np.full(10, 0.1)).startswith("The first 10 have a higher score")

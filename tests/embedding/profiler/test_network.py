@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.embedding.profiler.architecture import SIZES, ProfilerConfig
 from napari_dynaclr.embedding.profiler.checkpoint import load_profiler, save_profiler
 from napari_dynaclr.embedding.profiler.network import ProfilerNet
 from napari_dynaclr.embedding.profiler.recipe import ProfilerRecipe
-from napari_dynaclr.learning.checkpoint import save_weights
+from napari_dynaclr.core.weight_files import METADATA
+from napari_dynaclr.learning.checkpoint import read_checkpoint, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +122,18 @@ def test_a_channel_that_does_not_vary_can_be_seen():
     images = torch.full((2, 1, 16, 16), 0.5)
     network.standardize(images)
     assert torch.isfinite(network.represent(images)).all()
+
+
+def test_a_profiler_of_before_channels_were_seen_evenly_sees_them_as_they_are(network, tmp_path):
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    recipe = ProfilerRecipe(
+        source_channels=tuple("ABCDE"), channel_kind="mixed", unit="field", pixel_size=0.5
+    )
+    save_profiler(new, network, recipe)
+    checkpoint = read_checkpoint(new)
+    state = {n: one for n, one in checkpoint.state.items() if n not in ("mean", "deviation")}
+    assert len(state) == len(checkpoint.state) - 2
+    save_file(state, old, {METADATA: json.dumps(checkpoint.about)})
+    loaded, _ = load_profiler(old)
+    images = torch.rand(2, 5, 32, 32)
+    torch.testing.assert_close(loaded.represent(images), network.represent(images))

@@ -12,13 +12,14 @@ from napari_dynaclr import open_dataset
 from napari_dynaclr.core.atomic import write_csv
 from napari_dynaclr.core.journal import Journal
 from napari_dynaclr.gui.annotate.annotate_widget import AnnotateWidget
+from napari_dynaclr.gui.arrow.event_table import Line
 from napari_dynaclr.gui.arrow.events_panel import EventsPanel
 from napari_dynaclr.gui.finding import KEYS
 from napari_dynaclr.session import Scope
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 LEFT = Qt.MouseButton.LeftButton
-FOV = "B/1/0"
+FOV, LINE = "B/1/0", Line._fields
 
 
 def write(dataset, fov_name, rows, name="tap"):
@@ -100,6 +101,22 @@ def test_events_are_listed_and_drawn_the_likeliest_first(panel, windowless):
     np.testing.assert_allclose(points.data[:, 1:], [row[1:4] for row in on_cells(windowless)])
     assert not points.editable
     assert written(windowless) == ["1", "2", "3"]
+
+
+def test_what_is_found_backwards_tells_how_many_are_by_chance(panel, windowless, qtbot):
+    column = LINE.index("chance")
+    assert panel.table.isColumnHidden(column), "an earlier version has not looked backwards"
+    dataset = windowless.session.dataset
+    found = pd.DataFrame({"t": [1], "z": [0.0], "y": [5.0], "x": [5.0], "score": [0.95]})
+    write_csv(dataset.workspace.backwards_csv("tap", dataset[FOV]), found)
+    windowless.finding.read()
+    rest(windowless, qtbot)
+    assert not panel.table.isColumnHidden(column)
+    assert [line.chance for line in lines(panel)] == ["67%", "67%", "67%"]
+    assert "played backwards" in panel.table.headerItem().toolTip(column)
+    windowless.finding.set_scope(Scope.PLATE)
+    rest(windowless, qtbot)
+    assert panel.table.isColumnHidden(column), "of A/1/0 it is not known"
 
 
 def test_an_event_that_lies_on_no_cell_has_none(panel, windowless, qtbot):

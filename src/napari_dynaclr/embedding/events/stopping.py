@@ -61,6 +61,12 @@ def advice(share: NDArray[np.float64]) -> str:
             "have no direction in time, judged by what is found in the movie played backwards. "
             "Further down, false_share says how many."
         )
+    if len(share) < 1 / FEW and share[-1] * len(share) < 1 + 1e-9:  # the one that is always added
+        those = "one event is" if len(share) == 1 else f"{len(share)} events are"
+        return (
+            f"Nothing found in the movie played backwards has a score as high, but {those} too few "
+            "to tell how many have a direction in time: list more (count=), or look at more FOVs."
+        )
     if share[0] > _MOST:
         return (
             "No score is higher than chance would give: as much is found in the movie played "

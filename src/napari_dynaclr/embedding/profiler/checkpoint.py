@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+_EVENNESS = ("mean", "deviation")
+
 
 def load_profiler(path: Path) -> tuple[ProfilerNet, ProfilerRecipe]:
     """Build the profiler that a file holds, on the CPU, and say what its images have to be like.
@@ -30,8 +32,11 @@ def load_profiler(path: Path) -> tuple[ProfilerNet, ProfilerRecipe]:
     checkpoint = read_checkpoint(path)
     config, recipe = take_description(checkpoint.about, path)
     network = ProfilerNet(config)
-    refuse_mismatch(path, config.describe(), network.state_dict(), checkpoint.state)
-    network.load_state_dict(checkpoint.state, strict=True)
+    # Profilers of the first days took channels as they are, which is what a new network does.
+    as_they_are = {name: one for name, one in network.named_buffers() if name in _EVENNESS}
+    state = as_they_are | checkpoint.state
+    refuse_mismatch(path, config.describe(), network.state_dict(), state)
+    network.load_state_dict(state, strict=True)
     return network.eval(), recipe
 
 

@@ -22,19 +22,22 @@ class Line(NamedTuple):
     field: str
     time: str
     score: str
+    chance: str
     cell: str
 
 
-_TITLES = Line("", "rank", "FOV", "time", "score", "cell")
+_TITLES = Line("", "rank", "FOV", "time", "score", "chance", "cell")
 _TIPS = Line(
     "✓ a division, ✗ none, empty where you have not said",
     "Its place among all that are listed, the likeliest first: the number beside its circle",
     "Field of view",
     "Time point of the earlier of the two frames that were compared",
     "How much tells the order of time there; to be compared among events of the same network",
+    "Of this event and all above it, how many are expected to have no direction in time: by what "
+    "is found in the movie played backwards, and one more. Where it rises, stop looking",
     "Track of the cell that it lies on; empty where there is none near it",
 )
-_FIELD = _TITLES.index("FOV")
+_FIELD, _CHANCE = _TITLES.index("FOV"), _TITLES.index("chance")
 
 
 class EventTable(QTreeWidget):
@@ -96,6 +99,7 @@ class EventTable(QTreeWidget):
             Whether they are of several FOVs, so that it is to be said of which.
         """
         self.setColumnHidden(_FIELD, not several)
+        self.setColumnHidden(_CHANCE, not any(line.chance for line in lines))
         for row, line in enumerate(lines):
             item = self.topLevelItem(row)
             for column, text in enumerate(line):

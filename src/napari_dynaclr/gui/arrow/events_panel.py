@@ -210,7 +210,8 @@ class EventsPanel(View):
         hours = f" ({event.t * interval / 3600:.1f} h)" if interval else ""
         cell = str(track) if track >= 0 else ""
         when, score = f"t={event.t}{hours}", f"{event.score:.3g}"
-        return Line(said, str(place + 1), event.fov_name, when, score, cell)
+        chance = "" if event.by_chance is None else f"{event.by_chance:.0%}"
+        return Line(said, str(place + 1), event.fov_name, when, score, chance, cell)
 
     def _heading(self, judged: int) -> str:
         session, found = self.session, self.session.events.found
