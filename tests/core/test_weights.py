@@ -269,7 +269,7 @@ def test_presets_are_found_by_name_and_use():
     with pytest.raises(InvalidInput, match="there are simulated-cells, VSCyto2D, VSCyto3D"):
         find_preset("nothing", "stain")
     assert all(p.url.startswith(("https://", "package:")) for p in PRESETS.values())
-    assert len({p.file_name for p in PRESETS.values()}) == len(PRESETS) == 10
+    assert len({p.file_name for p in PRESETS.values()}) == len(PRESETS) == 11
 
 
 def test_weights_that_come_with_the_package_need_no_cache(monkeypatch, tmp_path):

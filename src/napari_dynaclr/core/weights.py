@@ -44,8 +44,8 @@ class Preset:
     name
         What users call them.
     use
-        What they are for: to "embed" or "track" cells, "stain" images, tell the "arrow" of time,
-        or "imagenet".
+        What they are for: to "embed", "profile" or "track" cells, "stain" images, tell the "arrow"
+        of time, or "imagenet".
     url
         Where the file is: an address, or "package:" and its path in this package.
     network
@@ -56,7 +56,7 @@ class Preset:
     """
 
     name: str
-    use: Literal["embed", "stain", "track", "arrow", "imagenet"]
+    use: Literal["embed", "profile", "stain", "track", "arrow", "imagenet"]
     url: str
     network: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -132,6 +132,14 @@ PRESETS = {
             f"{_PACKAGED}sample/arrow.safetensors",
             "tap",
             {"source_channel": "Nuclei"},
+        ),
+        # The same, on cells under several treatments.
+        Preset(
+            "simulated-profiler",
+            "profile",
+            f"{_PACKAGED}sample/profiler.safetensors",
+            "vit_mini",
+            {"source_channels": ("Nuclei", "Membrane", "Sensor")},
         ),
         Preset(
             "VSCyto2D",

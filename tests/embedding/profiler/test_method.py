@@ -9,6 +9,7 @@ from napari_dynaclr.core.errors import InvalidInput
 from napari_dynaclr.core.job import Job
 from napari_dynaclr.embedding.profiler.checkpoint import load_profiler
 from napari_dynaclr.embedding.profiler.fields import squares
+from napari_dynaclr.embedding.profiler.method import open_embedder
 from napari_dynaclr.embedding.profiler.plan import make_plan
 from napari_dynaclr.embedding.profiler.sight import Sight, middle, resized
 
@@ -83,7 +84,25 @@ def test_weights_that_do_not_go_with_it_are_refused(processed, save, recipe, met
 
 def test_without_weights_it_says_how_to_make_some(processed):
     with pytest.raises(InvalidInput, match="train one first"):
-        embed(processed, params("embed", "profiler"))
+        embed(processed, params("embed", "profiler", preset="none"))
+
+
+def test_the_profiler_that_comes_along_sees_the_dyes_of_the_sample(processed):
+    one = processed.select([FOV])
+    embed(one, params("embed", "profiler", device="cpu"))
+    table = one.workspace.embedding("profiler", one.fovs[0])
+    assert table.shape[1] == 192
+    assert np.isfinite(table.X).all()
+    assert np.std(table.X, axis=0).min() > 0
+
+
+def test_the_profiler_that_comes_along_is_not_for_other_channels(make_plate):
+    path = make_plate("other.zarr", {FOV: np.ones((1, 1, 1, 64, 64), np.float32)}, ("Actin",))
+    with (
+        pytest.raises(InvalidInput, match=r"knows Nuclei, Membrane, Sensor .* here are Actin"),
+        open_embedder(open_dataset(path), params("embed", "profiler"), Job()),
+    ):
+        pass
 
 
 def test_two_profilers_of_different_slices_are_refused(dataset, save):

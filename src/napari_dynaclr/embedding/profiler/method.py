@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
 
 from napari_dynaclr.core.device import require_networks
 from napari_dynaclr.core.errors import InvalidInput
-from napari_dynaclr.core.weights import local_weights
+from napari_dynaclr.core.weights import find_preset, get_weights, local_weights
 from napari_dynaclr.embedding.networks import NetworkParams, Prepared, open_network
 from napari_dynaclr.embedding.profiler.plan import make_plan
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_dynaclr.core.dataset import Dataset
     from napari_dynaclr.core.job import Job
+    from napari_dynaclr.core.weights import Preset
     from napari_dynaclr.embedding import Embedder
     from napari_dynaclr.embedding.profiler.plan import Plan
     from napari_dynaclr.embedding.profiler.recipe import Unit
@@ -75,6 +76,14 @@ class ProfilerSettings(NetworkParams):
 class ProfilerParams(ProfilerSettings):
     """Settings of the embedding of cells with SSLProfiler."""
 
+    preset: Literal["simulated-profiler", "none"] = Field(
+        "simulated-profiler",
+        title="Profiler",
+        description="Where no weights file is named: the small profiler that comes along, trained "
+        "on simulated cells in fluorescence.",
+        json_schema_extra={"advanced": True},
+    )
+
 
 @contextmanager
 def open_embedder(dataset: Dataset, params: ProfilerParams, job: Job) -> Iterator[Embedder]:
@@ -88,13 +97,21 @@ def open_embedder(dataset: Dataset, params: ProfilerParams, job: Job) -> Iterato
     MissingExtra
         If torch is not installed.
     """
-    with open_profilers(dataset, params, "cell", job) as (embedder, _):
+    preset = None
+    if not params.weights and params.preset != "none":
+        preset = find_preset(params.preset, "profile")
+        _require_sample(preset, params, dataset)
+    with open_profilers(dataset, params, "cell", job, preset) as (embedder, _):
         yield embedder
 
 
 @contextmanager
 def open_profilers(
-    dataset: Dataset, params: ProfilerSettings, unit: Unit, job: Job
+    dataset: Dataset,
+    params: ProfilerSettings,
+    unit: Unit,
+    job: Job,
+    preset: Preset | None = None,
 ) -> Iterator[tuple[Embedder, Plan]]:
     """Make profilers ready for a run, of cells or of squares of fields.
 
@@ -108,6 +125,8 @@ def open_profilers(
         What they must have been trained on.
     job
         Takes notes.
+    preset
+        Stands in for a weights file that is not named.
 
     Raises
     ------
@@ -115,13 +134,17 @@ def open_profilers(
         As for :func:`open_embedder`.
     """
     require_networks()
-    if not params.weights:
+    if params.weights:
+        files = [local_weights(params.weights, job)]
+    elif preset is not None:
+        files = [get_weights(preset, job)]
+    else:
         raise InvalidInput(
             "Name the weights file of a profiler: train one first (train --method profiler)."
         )
-    paths = [path for path in (params.weights, params.label_free_weights) if path]
-    chosen = (params.channels, params.label_free_channels)[: len(paths)]
-    files = [local_weights(path, job) for path in paths]
+    if params.label_free_weights:
+        files.append(local_weights(params.label_free_weights, job))
+    chosen = (params.channels, params.label_free_channels)[: len(files)]
     allow_empty = params.empty_frames == "skip"
     plan = make_plan([file.path for file in files], chosen, dataset, unit, allow_empty=allow_empty)
 
@@ -137,3 +160,15 @@ def open_profilers(
     seen = plan.window.channels
     with open_network(dataset, first, params, prepare, job, seen, further) as embedder:
         yield embedder, plan
+
+
+def _require_sample(preset: Preset, params: ProfilerSettings, dataset: Dataset) -> None:
+    """Refuse the profiler that comes along for images that are not like those it knows."""
+    known = preset.settings["source_channels"]
+    if params.channels or set(known) <= set(dataset.channels):
+        return
+    raise InvalidInput(
+        f"No weights file is named, and the profiler that comes along knows {', '.join(known)} of "
+        f"the simulated sample; here are {', '.join(dataset.channels)}. Train one of your own "
+        "(train --method profiler) and name its weights file."
+    )

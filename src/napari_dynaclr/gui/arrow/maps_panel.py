@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_dynaclr.core.errors import DynaclrError, InvalidInput
+from napari_dynaclr.core.naming import by_titles
 from napari_dynaclr.embedding.events.picking import PickingParams
 from napari_dynaclr.gui.latest import Latest
 from napari_dynaclr.gui.triton import load_triton
@@ -190,7 +191,7 @@ class MapsPanel(View):
             for kind, plane in made.planes.items():
                 self._put(kind, t, z, plane)
             if made.hindrance:
-                self._show(f"t={t}: {made.hindrance}")
+                self._show(f"t={t}: {by_titles(made.hindrance, type(params))}")
             else:
                 took = f"in {time.monotonic() - began:.1f} s"
                 self._show(f"t={t}: saved by '{name}'" if made.read else f"t={t}: made {took}")
@@ -200,7 +201,7 @@ class MapsPanel(View):
                 self.switches[kind].setChecked(False)
             self._switched()
             if isinstance(error, DynaclrError):
-                self._tell(str(error))
+                self._tell(by_titles(str(error), type(params)))
             else:
                 self.bench.explain(error)
 
