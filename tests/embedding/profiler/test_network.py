@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from napari_dynaclr.core.errors import InvalidInput
+from napari_dynaclr.core.weight_files import METADATA
 from napari_dynaclr.embedding.profiler.architecture import SIZES, ProfilerConfig
 from napari_dynaclr.embedding.profiler.checkpoint import load_profiler, save_profiler
 from napari_dynaclr.embedding.profiler.network import ProfilerNet
 from napari_dynaclr.embedding.profiler.recipe import ProfilerRecipe
-from napari_dynaclr.core.weight_files import METADATA
 from napari_dynaclr.learning.checkpoint import read_checkpoint, save_weights
 
 
