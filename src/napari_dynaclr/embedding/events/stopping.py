@@ -58,8 +58,7 @@ def advice(share: NDArray[np.float64]) -> str:
         those = "The first one has" if count == 1 else f"The first {count} have"
         return (
             f"{those} a higher score than chance would give: about {share[count - 1]:.0%} of them "
-            "have no direction in time, judged by what is found in the movie played backwards. "
-            "Further down, false_share says how many."
+            "have no direction in time, judged by what is found in the movie played backwards."
         )
     if len(share) < 1 / FEW and share[-1] * len(share) < 1 + 1e-9:  # the one that is always added
         those = "one event is" if len(share) == 1 else f"{len(share)} events are"
@@ -75,6 +74,5 @@ def advice(share: NDArray[np.float64]) -> str:
         )
     return (
         f"Of the first {int((share <= share[0]).sum())} events, about {share[0]:.0%} have no "
-        "direction in time, judged by what is found in the movie played backwards; false_share "
-        "says the same further down."
+        "direction in time, judged by what is found in the movie played backwards."
     )
