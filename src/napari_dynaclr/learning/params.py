@@ -139,7 +139,20 @@ class TrainingParams(ComputeParams):
         return check_name(name)
 
 
-class MovieTrainingParams(TrainingParams):
+class FrameTrainingParams(TrainingParams):
+    """Settings of every training that keeps whole frames in memory, not patches of cells."""
+
+    memory: float | None = Field(
+        None,
+        title="Memory (GB)",
+        description="Memory for images. What fits is read once; of more, each frame is read once "
+        "an epoch. A quarter of this computer's if left out.",
+        gt=0,
+        json_schema_extra={"advanced": True, "speed_only": True},
+    )
+
+
+class MovieTrainingParams(FrameTrainingParams):
     """Settings of every training that learns from stretches of movies."""
 
     split: Literal["fov", "well", "time"] = Field(  # type: ignore[assignment]
@@ -148,12 +161,4 @@ class MovieTrainingParams(TrainingParams):
         description="What is held out for validation: FOVs, whole wells, or the last frames of "
         "every movie. Where there is one FOV only, its last frames.",
         json_schema_extra={"advanced": True},
-    )
-    memory: float | None = Field(
-        None,
-        title="Memory (GB)",
-        description="Memory for images. What fits is read once; of more, each frame is read once "
-        "an epoch. A quarter of this computer's if left out.",
-        gt=0,
-        json_schema_extra={"advanced": True, "speed_only": True},
     )

@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from napari_dynaclr.learning.params import TrainingParams
+from napari_dynaclr.learning.params import FrameTrainingParams
 
 
-class ImageTrainingParams(TrainingParams):
+class ImageTrainingParams(FrameTrainingParams):
     """Settings of a training from images rather than cells (cytoland.txt, Methods)."""
 
     source: str = Field(
@@ -95,14 +95,6 @@ class ImageTrainingParams(TrainingParams):
         title="Further datasets",
         description="Paths of further datasets to learn from; all count alike, however large.",
         json_schema_extra={"advanced": True},
-    )
-    memory: float | None = Field(
-        None,
-        title="Memory (GB)",
-        description="Memory for images. What fits is read once; of more, each frame is read once "
-        "an epoch. A quarter of this computer's if left out.",
-        gt=0,
-        json_schema_extra={"advanced": True, "speed_only": True},
     )
     split: Literal["fov", "well"] = Field(
         "fov",
